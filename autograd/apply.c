@@ -97,8 +97,8 @@ static void report(const application *a, rill_status status, const char *message
 
 /* ---- operands ---- */
 
-/* Finds context and device; false when the result is void without an error of ours. Misuse that no context can record
- * (NULL for a required operand, operands of two contexts) aborts. */
+/* Finds context and device; false when the result is void without an error of ours. Misuse that no
+ * context can record (NULL for a required operand, operands of two contexts) aborts. */
 static bool check_operands(application *a) {
   int named = names_count(a->op->in, RILL_MAX_INPUTS);
   bool usable = true;
@@ -121,8 +121,9 @@ static bool check_operands(application *a) {
     if (!a->in[i]) continue;
     if (!a->device) a->device = a->in[i]->storage->device;
     if (a->device != a->in[i]->storage->device) {
-      snprintf(a->message, sizeof a->message, "operands are on two devices, %s and %s; rill_to_device moves them",
-               a->device->name, a->in[i]->storage->device->name);
+      snprintf(a->message, sizeof a->message,
+               "operands are on two devices, %s and %s; rill_to_device moves them", a->device->name,
+               a->in[i]->storage->device->name);
       report(a, RILL_ERROR_ARGUMENT, a->message);
       return false;
     }
@@ -273,8 +274,8 @@ rill_tensor *rill_apply(const rill_op *op, int inputs, rill_tensor *const *in, c
   return op->out[0] ? out[0] : in[0];
 }
 
-const char *rill_op_kernel_used(const rill_op *op, int inputs, rill_tensor *const *in, const void *attr,
-                                char why[256]) {
+const char *rill_op_kernel_used(const rill_op *op, int inputs, rill_tensor *const *in,
+                                const void *attr, char why[256]) {
   rill_array on_stack[INPUTS_ON_STACK];
   application a = {.op = op, .inputs = inputs, .in = in, .attr = attr, .array = on_stack};
   why[0] = '\0';
@@ -283,7 +284,10 @@ const char *rill_op_kernel_used(const rill_op *op, int inputs, rill_tensor *cons
     return NULL;
   }
   for (int i = 0; i < inputs; i++) a.array[i] = in[i] ? in[i]->array : (rill_array){.rank = -1};
-  a.shape = (rill_infer){.op = op, .inputs = inputs, .in = a.array, .attr = attr,
+  a.shape = (rill_infer){.op = op,
+                         .inputs = inputs,
+                         .in = a.array,
+                         .attr = attr,
                          .outputs = names_count(op->out, RILL_MAX_OUTPUTS)};
   if (!op->infer(&a.shape)) {
     snprintf(why, 256, "%s", a.shape.message);

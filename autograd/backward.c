@@ -1,9 +1,10 @@
 /* Backward: from output gradients to leaf gradients.
  *
- * Nodes are taken from a heap by serial number, newest first: a node's consumers are all newer, so when it is taken its
- * gradient is complete. Each derivative rule runs in a no-grad scope of its own; what it gives is summed to the shape of
- * its source and added up. A gradient that nobody else holds is added to in place. A node lets go of its saved tensors as
- * soon as it has run, so memory falls on the way. */
+ * Nodes are taken from a heap by serial number, newest first: a node's consumers are all newer, so
+ * when it is taken its gradient is complete. Each derivative rule runs in a no-grad scope of its
+ * own; what it gives is summed to the shape of its source and added up. A gradient that nobody else
+ * holds is added to in place. A node lets go of its saved tensors as soon as it has run, so memory
+ * falls on the way. */
 #include "autograd/autograd.h"
 #include "autograd/graph_impl.h"
 
@@ -131,7 +132,8 @@ static rill_tensor *fit(rill_tensor *grad, const rill_array *like, const rill_op
   rill_shape want = rill_array_shape(like), have = rill_array_shape(&grad->array), both;
   if (rill_shape_equal(want, have) && grad->array.dtype == like->dtype) return grad;
   if (!rill_shape_broadcast(want, have, &both) || !rill_shape_equal(both, have)) {
-    rill_fail(ctx, RILL_ERROR_STATE, "%s: its derivative gave input %d, of shape %s, a gradient of shape %s", op->name,
+    rill_fail(ctx, RILL_ERROR_STATE,
+              "%s: its derivative gave input %d, of shape %s, a gradient of shape %s", op->name,
               input, rill_shape_print(want).text, rill_shape_print(have).text);
     return NULL;
   }
@@ -168,9 +170,10 @@ void rill_vjp_give(const rill_vjp *g, int i, rill_tensor *grad) {
 static bool saved_unchanged(const rilli_graph_node *node) {
   for (int i = 0; i < node->inputs; i++) {
     if (!node->in[i] || node->in[i]->storage->version == node->edge[i].version) continue;
-    rill_fail(node->in[i]->ctx, RILL_ERROR_STATE,
-              "rill_backward: %s: input %d was overwritten after it was used; its old value is needed",
-              node->op->name, i);
+    rill_fail(
+        node->in[i]->ctx, RILL_ERROR_STATE,
+        "rill_backward: %s: input %d was overwritten after it was used; its old value is needed",
+        node->op->name, i);
     return false;
   }
   return true;
@@ -189,7 +192,8 @@ static bool hand_on(walk *w, const rilli_edge *edge, rill_tensor *grad) {
 static bool run_node(walk *w, rilli_graph_node *node) {
   if (node->done) {
     rill_fail(w->ctx, RILL_ERROR_STATE,
-              "rill_backward: the graph through %s was released by an earlier backward; compute the loss again",
+              "rill_backward: the graph through %s was released by an earlier backward; compute "
+              "the loss again",
               node->op->name);
     return false;
   }
@@ -217,7 +221,8 @@ static bool run_node(walk *w, rilli_graph_node *node) {
   }
   rill_scope_close(scope);
   if (sink.failed && !rilli_failed(w->ctx))
-    rill_fail(w->ctx, RILL_ERROR_STATE, "rill_backward: %s gave more gradients than it has inputs", node->op->name);
+    rill_fail(w->ctx, RILL_ERROR_STATE, "rill_backward: %s gave more gradients than it has inputs",
+              node->op->name);
   bool done = scope && !rilli_failed(w->ctx);
   for (int i = 0; i < sink.count; i++) {
     rill_tensor *grad = sink.gifts[i].grad;
@@ -240,14 +245,16 @@ static bool seed(walk *w, rill_tensor *output, rill_tensor *gradient) {
   if (rill_is_void(output)) return false;
   if (!rill_requires_grad(output)) {
     rill_fail(w->ctx, RILL_ERROR_STATE,
-              "rill_backward: the output, made by %s, does not depend on a leaf that requires a gradient (or was computed "
+              "rill_backward: the output, made by %s, does not depend on a leaf that requires a "
+              "gradient (or was computed "
               "in a no-grad scope)",
               output->made_by);
     return false;
   }
   rill_tensor *grad = gradient;
-  if (grad && (rill_is_void(grad) || !rill_shape_equal(rill_shape_of(grad), rill_shape_of(output)) ||
-               rill_dtype_of(grad) != rill_dtype_of(output))) {
+  if (grad &&
+      (rill_is_void(grad) || !rill_shape_equal(rill_shape_of(grad), rill_shape_of(output)) ||
+       rill_dtype_of(grad) != rill_dtype_of(output))) {
     rill_fail(w->ctx, RILL_ERROR_ARGUMENT,
               "rill_backward_from: a gradient %s %s was given for an output %s %s; they must agree",
               rill_dtype_name(rill_dtype_of(grad)), rill_shape_print(rill_shape_of(grad)).text,
@@ -257,7 +264,8 @@ static bool seed(walk *w, rill_tensor *output, rill_tensor *gradient) {
   if (!grad) grad = rill_full(w->ctx, output->array.dtype, rill_shape_of(output), 1);
   if (rill_is_void(grad)) return false;
   rilli_retain(grad);
-  rilli_edge edge = {.node = output->node, .output = output->output, .leaf = output->node ? NULL : output};
+  rilli_edge edge = {
+      .node = output->node, .output = output->output, .leaf = output->node ? NULL : output};
   return hand_on(w, &edge, grad);
 }
 
@@ -267,7 +275,8 @@ void rill_backward_from(int count, rill_tensor *const *outputs, rill_tensor *con
   if (rilli_failed(w.ctx)) return;
   rill_scope *scope = rill_scope_open_no_grad(w.ctx);
   bool going = scope != NULL;
-  for (int i = 0; going && i < count; i++) going = seed(&w, outputs[i], gradients ? gradients[i] : NULL);
+  for (int i = 0; going && i < count; i++)
+    going = seed(&w, outputs[i], gradients ? gradients[i] : NULL);
   rill_scope_close(scope);
   while (w.count > 0) {
     rilli_graph_node *node = heap_pop(&w);
@@ -285,9 +294,10 @@ void rill_backward(rill_tensor *loss) {
   rilli_check(loss, "rill_backward", "loss");
   if (rill_is_void(loss)) return;
   if (rill_count(loss) != 1 || !rill_dtype_is_float(rill_dtype_of(loss))) {
-    rill_fail(loss->ctx, RILL_ERROR_ARGUMENT,
-              "rill_backward: loss %s %s must be one floating number (rill_backward_from takes others)",
-              rill_dtype_name(rill_dtype_of(loss)), rill_shape_print(rill_shape_of(loss)).text);
+    rill_fail(
+        loss->ctx, RILL_ERROR_ARGUMENT,
+        "rill_backward: loss %s %s must be one floating number (rill_backward_from takes others)",
+        rill_dtype_name(rill_dtype_of(loss)), rill_shape_print(rill_shape_of(loss)).text);
     return;
   }
   rill_backward_from(1, &loss, NULL);

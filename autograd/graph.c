@@ -31,8 +31,8 @@ static void node_free(rill_context *ctx, rilli_node *base) {
 static rilli_graph_node *node_new(rill_context *ctx, const rill_op *op, int inputs, int outputs) {
   size_t n = (size_t)inputs, m = (size_t)outputs, attr = (op->attr_size + 7) / 8 * 8;
   size_t edges = n * sizeof(rilli_edge), likes = n * sizeof(rill_array);
-  size_t head = (sizeof(rilli_graph_node) + 15) / 16 * 16, whole = head + edges + likes +
-                (n + 2 * m) * sizeof(rill_tensor *) + attr;
+  size_t head = (sizeof(rilli_graph_node) + 15) / 16 * 16,
+         whole = head + edges + likes + (n + 2 * m) * sizeof(rill_tensor *) + attr;
   char *p = rill_alloc(ctx, whole);
   if (!p) return NULL;
   memset(p, 0, whole);

@@ -1,7 +1,8 @@
 /* The graph: what apply records and backward walks. For autograd/ only.
  *
  *   node ---- edge[i] --> node that made input i, or the leaf itself
- *     |------ in[i], out[j]: saved tensors (outputs as views without a node, so that there is no cycle)
+ *     |------ in[i], out[j]: saved tensors (outputs as views without a node, so that there is no
+ * cycle)
  *     `------ grad[j]: gradient of output j, only while a backward runs */
 #ifndef RILL_AUTOGRAD_GRAPH_IMPL_H_
 #define RILL_AUTOGRAD_GRAPH_IMPL_H_
@@ -33,8 +34,8 @@ typedef struct {
 /* Does a gradient flow into x? */
 static inline bool rilli_tracks(const rill_tensor *x) { return x && (x->requires_grad || x->node); }
 
-/* Makes `out` the outputs of a node with derivative op->vjp. Outputs must be fresh (no node). False, with an error
- * recorded, when memory is short. */
+/* Makes `out` the outputs of a node with derivative op->vjp. Outputs must be fresh (no node).
+ * False, with an error recorded, when memory is short. */
 bool rilli_graph_attach(const rill_op *op, int inputs, rill_tensor *const *in, const void *attr,
                         int outputs, rill_tensor *const *out);
 

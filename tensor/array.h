@@ -11,7 +11,8 @@ extern "C" {
 #define RILL_MAX_RANK 8
 
 /* A strided view of memory. Element (i0, i1, ...) is at data + sum(i_d * stride[d]) elements.
- * Strides count elements and may be 0 (broadcast). An absent optional operand has data == NULL and rank -1. */
+ * Strides count elements and may be 0 (broadcast). An absent optional operand has data == NULL and
+ * rank -1. */
 typedef struct {
   void *data;
   rill_dtype dtype;
@@ -20,18 +21,20 @@ typedef struct {
   int64_t stride[RILL_MAX_RANK];
 } rill_array;
 
-int64_t rill_array_count(const rill_array *a);      /* number of elements; 1 for rank 0 */
-bool rill_array_contiguous(const rill_array *a);    /* row-major without gaps; sizes of 1 are ignored */
+int64_t rill_array_count(const rill_array *a); /* number of elements; 1 for rank 0 */
+bool rill_array_contiguous(
+    const rill_array *a); /* row-major without gaps; sizes of 1 are ignored */
 
 /* The machine a kernel runs on. */
 typedef struct rill_env {
-  int threads;       /* CPU threads to use; results must not depend on it */
-  void *stream;      /* the CUDA stream, NULL on the CPU */
+  int threads;  /* CPU threads to use; results must not depend on it */
+  void *stream; /* the CUDA stream, NULL on the CPU */
   struct rilli_scratch *scratch;
 } rill_env;
 
 /* Bytes of scratch memory, aligned to 64, on the kernel's device; released when the kernel returns.
- * NULL when memory is short: the kernel then returns false. Call it from the kernel's main thread only. */
+ * NULL when memory is short: the kernel then returns false. Call it from the kernel's main thread
+ * only. */
 void *rill_env_alloc(rill_env *env, size_t bytes);
 
 #ifdef __cplusplus

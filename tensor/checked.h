@@ -1,4 +1,5 @@
-/* Size arithmetic that reports overflow: everything derived from files and from users goes through it. */
+/* Size arithmetic that reports overflow: everything derived from files and from users goes through
+ * it. */
 #ifndef RILL_TENSOR_CHECKED_H_
 #define RILL_TENSOR_CHECKED_H_
 

@@ -31,7 +31,8 @@ void *rill_alloc(rill_context *ctx, size_t bytes) {
   if (rilli_add_size(bytes, HEADER, &whole))
     block = ctx->allocator.alloc(ctx->allocator.user, whole);
   if (!block) {
-    rill_fail(ctx, RILL_ERROR_MEMORY, "out of memory: %zu bytes of host memory were refused", bytes);
+    rill_fail(ctx, RILL_ERROR_MEMORY, "out of memory: %zu bytes of host memory were refused",
+              bytes);
     return NULL;
   }
   memcpy(block, &whole, sizeof whole);
@@ -83,9 +84,10 @@ rill_context *rill_context_new(rill_context_opts opts) {
                         .files = opts.files ? *opts.files : *rilli_system_files(),
                         .on_error = RILL_CONTINUE,
                         .random = {.seed = opts.seed}};
-  ctx->void_tensor = (rill_tensor){
-      .magic = RILLI_ALIVE, .refs = 1, .ctx = ctx, .made_by = "an op that failed"};
-  ctx->cpu = rilli_device_cpu_new(&ctx->allocator, opts.threads > 0 ? opts.threads : default_threads());
+  ctx->void_tensor =
+      (rill_tensor){.magic = RILLI_ALIVE, .refs = 1, .ctx = ctx, .made_by = "an op that failed"};
+  ctx->cpu =
+      rilli_device_cpu_new(&ctx->allocator, opts.threads > 0 ? opts.threads : default_threads());
   ctx->device = ctx->cpu;
   if (!ctx->cpu || !rill_scope_open(ctx)) {
     if (ctx->cpu) ctx->cpu->destroy(ctx->cpu);

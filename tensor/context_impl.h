@@ -40,12 +40,13 @@ struct rill_context {
   int grave;
 };
 
-/* Storage of `bytes` for that dtype on the context's device; NULL and an error when memory is short. */
+/* Storage of `bytes` for that dtype on the context's device; NULL and an error when memory is
+ * short. */
 rilli_storage *rilli_storage_new(rill_context *ctx, rilli_device *device, size_t bytes);
 void rilli_storage_release(rilli_storage *storage);
 
-/* Puts x into the innermost scope, which takes over the caller's reference; on failure releases it and returns the
- * void tensor. */
+/* Puts x into the innermost scope, which takes over the caller's reference; on failure releases it
+ * and returns the void tensor. */
 rill_tensor *rilli_scope_adopt(rill_context *ctx, rill_tensor *x);
 
 #endif /* RILL_TENSOR_CONTEXT_IMPL_H_ */

@@ -1,7 +1,7 @@
 /* Fill, copy with conversion, and accumulate on the CPU.
  *
- * Elements of one size move as they are; f32 and bf16 convert directly; every other pair passes through a small buffer of
- * double or int64, whichever holds both exactly. */
+ * Elements of one size move as they are; f32 and bf16 convert directly; every other pair passes
+ * through a small buffer of double or int64, whichever holds both exactly. */
 #include <math.h>
 #include <string.h>
 
@@ -19,12 +19,24 @@ enum { BLOCK = 256 };
 static void load_f64(rill_dtype dtype, const char *p, int64_t step, int64_t n, double *x) {
   for (int64_t i = 0; i < n; i++, p += step) {
     switch (dtype) {
-      case RILL_F32: x[i] = (double)*(const float *)(const void *)p; break;
-      case RILL_F64: x[i] = *(const double *)(const void *)p; break;
-      case RILL_BF16: x[i] = (double)rill_bf16_to_f32(*(const rill_bf16 *)(const void *)p); break;
-      case RILL_I32: x[i] = (double)*(const int32_t *)(const void *)p; break;
-      case RILL_I64: x[i] = (double)*(const int64_t *)(const void *)p; break;
-      default: x[i] = (double)*(const uint8_t *)(const void *)p; break;
+      case RILL_F32:
+        x[i] = (double)*(const float *)(const void *)p;
+        break;
+      case RILL_F64:
+        x[i] = *(const double *)(const void *)p;
+        break;
+      case RILL_BF16:
+        x[i] = (double)rill_bf16_to_f32(*(const rill_bf16 *)(const void *)p);
+        break;
+      case RILL_I32:
+        x[i] = (double)*(const int32_t *)(const void *)p;
+        break;
+      case RILL_I64:
+        x[i] = (double)*(const int64_t *)(const void *)p;
+        break;
+      default:
+        x[i] = (double)*(const uint8_t *)(const void *)p;
+        break;
     }
   }
 }
@@ -32,9 +44,15 @@ static void load_f64(rill_dtype dtype, const char *p, int64_t step, int64_t n, d
 static void load_i64(rill_dtype dtype, const char *p, int64_t step, int64_t n, int64_t *x) {
   for (int64_t i = 0; i < n; i++, p += step) {
     switch (dtype) {
-      case RILL_I32: x[i] = *(const int32_t *)(const void *)p; break;
-      case RILL_I64: x[i] = *(const int64_t *)(const void *)p; break;
-      default: x[i] = *(const uint8_t *)(const void *)p; break;
+      case RILL_I32:
+        x[i] = *(const int32_t *)(const void *)p;
+        break;
+      case RILL_I64:
+        x[i] = *(const int64_t *)(const void *)p;
+        break;
+      default:
+        x[i] = *(const uint8_t *)(const void *)p;
+        break;
     }
   }
 }
@@ -50,15 +68,27 @@ static int64_t to_integer(double x, double low, double high) {
 static void store_f64(rill_dtype dtype, char *p, int64_t step, int64_t n, const double *x) {
   for (int64_t i = 0; i < n; i++, p += step) {
     switch (dtype) {
-      case RILL_F32: *(float *)(void *)p = (float)x[i]; break;
-      case RILL_F64: *(double *)(void *)p = x[i]; break;
-      case RILL_BF16: *(rill_bf16 *)(void *)p = rill_bf16_from_f32((float)x[i]); break;
+      case RILL_F32:
+        *(float *)(void *)p = (float)x[i];
+        break;
+      case RILL_F64:
+        *(double *)(void *)p = x[i];
+        break;
+      case RILL_BF16:
+        *(rill_bf16 *)(void *)p = rill_bf16_from_f32((float)x[i]);
+        break;
       case RILL_I32:
         *(int32_t *)(void *)p = (int32_t)to_integer(x[i], INT32_MIN, INT32_MAX);
         break;
-      case RILL_I64: *(int64_t *)(void *)p = to_integer(x[i], -9223372036854775808.0, 9223372036854775808.0); break;
-      case RILL_U8: *(uint8_t *)(void *)p = (uint8_t)to_integer(x[i], 0, UINT8_MAX); break;
-      default: *(uint8_t *)(void *)p = x[i] != 0; break;
+      case RILL_I64:
+        *(int64_t *)(void *)p = to_integer(x[i], -9223372036854775808.0, 9223372036854775808.0);
+        break;
+      case RILL_U8:
+        *(uint8_t *)(void *)p = (uint8_t)to_integer(x[i], 0, UINT8_MAX);
+        break;
+      default:
+        *(uint8_t *)(void *)p = x[i] != 0;
+        break;
     }
   }
 }
@@ -66,10 +96,18 @@ static void store_f64(rill_dtype dtype, char *p, int64_t step, int64_t n, const 
 static void store_i64(rill_dtype dtype, char *p, int64_t step, int64_t n, const int64_t *x) {
   for (int64_t i = 0; i < n; i++, p += step) {
     switch (dtype) {
-      case RILL_I32: *(int32_t *)(void *)p = (int32_t)x[i]; break;
-      case RILL_I64: *(int64_t *)(void *)p = x[i]; break;
-      case RILL_U8: *(uint8_t *)(void *)p = (uint8_t)x[i]; break;
-      default: *(uint8_t *)(void *)p = x[i] != 0; break;
+      case RILL_I32:
+        *(int32_t *)(void *)p = (int32_t)x[i];
+        break;
+      case RILL_I64:
+        *(int64_t *)(void *)p = x[i];
+        break;
+      case RILL_U8:
+        *(uint8_t *)(void *)p = (uint8_t)x[i];
+        break;
+      default:
+        *(uint8_t *)(void *)p = x[i] != 0;
+        break;
     }
   }
 }
@@ -86,10 +124,18 @@ static void move_row(void *user, int64_t n, char *const *ptr, const int64_t *ste
   }
   for (int64_t i = 0; i < n; i++, to += step[0], from += step[1]) {
     switch (size) {
-      case 4: memcpy(to, from, 4); break;
-      case 8: memcpy(to, from, 8); break;
-      case 2: memcpy(to, from, 2); break;
-      default: *to = *from; break;
+      case 4:
+        memcpy(to, from, 4);
+        break;
+      case 8:
+        memcpy(to, from, 8);
+        break;
+      case 2:
+        memcpy(to, from, 2);
+        break;
+      default:
+        *to = *from;
+        break;
     }
   }
 }
@@ -169,7 +215,8 @@ static void add_f32_row(void *user, int64_t n, char *const *ptr, const int64_t *
     return;
   }
   for (int64_t i = 0; i < n; i++)
-    *(float *)(void *)(ptr[0] + i * step[0]) += *(const float *)(const void *)(ptr[1] + i * step[1]);
+    *(float *)(void *)(ptr[0] + i * step[0]) +=
+        *(const float *)(const void *)(ptr[1] + i * step[1]);
 }
 
 static void add_row(void *user, int64_t n, char *const *ptr, const int64_t *step) {

@@ -1,7 +1,9 @@
-/* Sum to a smaller shape on the CPU: what turns the gradient of a broadcast result into its source's.
+/* Sum to a smaller shape on the CPU: what turns the gradient of a broadcast result into its
+ * source's.
  *
- * The kept axes are walked in rows of at most COLUMNS elements; for each such row, all reduced elements are added in
- * index order, in double. The order depends on the shape only, so the result does not depend on the threads. */
+ * The kept axes are walked in rows of at most COLUMNS elements; for each such row, all reduced
+ * elements are added in index order, in double. The order depends on the shape only, so the result
+ * does not depend on the threads. */
 #include "tensor/cpu_impl.h"
 #include "tensor/iterate.h"
 
@@ -20,17 +22,26 @@ typedef struct {
 
 static double get(rill_dtype dtype, const void *data, int64_t i) {
   switch (dtype) {
-    case RILL_F32: return (double)((const float *)data)[i];
-    case RILL_BF16: return (double)rill_bf16_to_f32(((const rill_bf16 *)data)[i]);
-    default: return ((const double *)data)[i];
+    case RILL_F32:
+      return (double)((const float *)data)[i];
+    case RILL_BF16:
+      return (double)rill_bf16_to_f32(((const rill_bf16 *)data)[i]);
+    default:
+      return ((const double *)data)[i];
   }
 }
 
 static void put(rill_dtype dtype, void *at, double value) {
   switch (dtype) {
-    case RILL_F32: *(float *)at = (float)value; break;
-    case RILL_BF16: *(rill_bf16 *)at = rill_bf16_from_f32((float)value); break;
-    default: *(double *)at = value; break;
+    case RILL_F32:
+      *(float *)at = (float)value;
+      break;
+    case RILL_BF16:
+      *(rill_bf16 *)at = rill_bf16_from_f32((float)value);
+      break;
+    default:
+      *(double *)at = value;
+      break;
   }
 }
 

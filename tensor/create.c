@@ -26,8 +26,8 @@ rill_tensor *rill_scalar(rill_context *ctx, rill_dtype dtype, double value) {
   return filled(ctx, dtype, RILL_SCALAR, value, "rill_scalar");
 }
 
-static rill_tensor *from_host(rill_context *ctx, rill_dtype dtype, rill_shape shape, const void *values,
-                              const char *made_by) {
+static rill_tensor *from_host(rill_context *ctx, rill_dtype dtype, rill_shape shape,
+                              const void *values, const char *made_by) {
   rill_tensor *x = rilli_tensor_new(ctx, dtype, shape, made_by);
   if (!x->storage || x->storage->bytes == 0) return x;
   if (!values) {
@@ -56,15 +56,18 @@ rill_tensor *rill_arange(rill_context *ctx, rill_dtype dtype, int64_t count) {
 }
 
 static rill_tensor *random_tensor(rill_context *ctx, rill_dtype dtype, rill_shape shape,
-                                  rilli_random_kind kind, int64_t low, int64_t high, const char *made_by) {
+                                  rilli_random_kind kind, int64_t low, int64_t high,
+                                  const char *made_by) {
   if (kind != RILLI_RANDOM_INTEGER && !rill_dtype_is_float(dtype)) {
-    rill_fail(ctx, RILL_ERROR_ARGUMENT, "%s: dtype %s is not f32, f64 or bf16", made_by, rill_dtype_name(dtype));
+    rill_fail(ctx, RILL_ERROR_ARGUMENT, "%s: dtype %s is not f32, f64 or bf16", made_by,
+              rill_dtype_name(dtype));
     return rilli_void(ctx);
   }
   rill_tensor *x = rilli_tensor_new(ctx, dtype, shape, made_by);
   if (!x->storage) return x;
   rill_random_state state = rill_random_take(ctx, (uint64_t)rill_count(x));
-  if (!ctx->device->random(ctx->device, &x->array, kind, state, low, high)) device_failed(ctx, made_by);
+  if (!ctx->device->random(ctx->device, &x->array, kind, state, low, high))
+    device_failed(ctx, made_by);
   return x;
 }
 
@@ -77,8 +80,8 @@ rill_tensor *rill_rand(rill_context *ctx, rill_dtype dtype, rill_shape shape) {
 rill_tensor *rill_randint(rill_context *ctx, rill_dtype dtype, rill_shape shape, int64_t low,
                           int64_t high) {
   if (low >= high || high - low < 0) {
-    rill_fail(ctx, RILL_ERROR_ARGUMENT, "rill_randint: [%lld, %lld) is no range of integers", (long long)low,
-              (long long)high);
+    rill_fail(ctx, RILL_ERROR_ARGUMENT, "rill_randint: [%lld, %lld) is no range of integers",
+              (long long)low, (long long)high);
     return rilli_void(ctx);
   }
   return random_tensor(ctx, dtype, shape, RILLI_RANDOM_INTEGER, low, high, "rill_randint");
@@ -90,8 +93,8 @@ static bool writable(rill_tensor *x, const char *function) {
   rilli_check(x, function, "x");
   if (!x->storage || rilli_failed(x->ctx)) return false;
   if (x->node) {
-    rill_fail(x->ctx, RILL_ERROR_STATE, "%s: x was computed by %s; only leaves may be overwritten", function,
-              x->made_by);
+    rill_fail(x->ctx, RILL_ERROR_STATE, "%s: x was computed by %s; only leaves may be overwritten",
+              function, x->made_by);
     return false;
   }
   x->storage->version++;

@@ -1,4 +1,5 @@
-/* The device table: the little that the library itself needs of a backend. Ops bring their own kernels. */
+/* The device table: the little that the library itself needs of a backend. Ops bring their own
+ * kernels. */
 #ifndef RILL_TENSOR_DEVICE_H_
 #define RILL_TENSOR_DEVICE_H_
 
@@ -8,24 +9,29 @@ typedef struct rilli_device rilli_device;
 
 typedef enum { RILLI_RANDOM_UNIFORM, RILLI_RANDOM_NORMAL, RILLI_RANDOM_INTEGER } rilli_random_kind;
 
-/* Functions return false on failure (memory, device); *why, if set, says what failed in words. Arrays of one call
- * live on this device; sizes are equal, strides are arbitrary (0 for a broadcast source). */
+/* Functions return false on failure (memory, device); *why, if set, says what failed in words.
+ * Arrays of one call live on this device; sizes are equal, strides are arbitrary (0 for a broadcast
+ * source). */
 struct rilli_device {
   rill_device_kind kind;
   const char *name;
   rill_env env;
   const char *why;
 
-  void *(*alloc)(rilli_device *dev, size_t bytes); /* aligned to 64 at least; NULL when memory is short */
+  void *(*alloc)(rilli_device *dev,
+                 size_t bytes); /* aligned to 64 at least; NULL when memory is short */
   void (*free)(rilli_device *dev, void *memory, size_t bytes);
   bool (*upload)(rilli_device *dev, void *to, const void *host, size_t bytes);
   bool (*download)(rilli_device *dev, void *host, const void *from, size_t bytes); /* waits */
   bool (*fill)(rilli_device *dev, const rill_array *to, double value);
-  bool (*copy)(rilli_device *dev, const rill_array *to, const rill_array *from); /* converts dtype */
-  bool (*accumulate)(rilli_device *dev, const rill_array *to, const rill_array *from); /* to += from */
+  bool (*copy)(rilli_device *dev, const rill_array *to,
+               const rill_array *from); /* converts dtype */
+  bool (*accumulate)(rilli_device *dev, const rill_array *to,
+                     const rill_array *from); /* to += from */
   /* to = sum of `from` over the axes where `to` has size 1; equal ranks, floating dtypes. */
   bool (*reduce_to)(rilli_device *dev, const rill_array *to, const rill_array *from);
-  /* Fills a contiguous array from the stream at `state`: element i uses draw i. low, high: for integers. */
+  /* Fills a contiguous array from the stream at `state`: element i uses draw i. low, high: for
+   * integers. */
   bool (*random)(rilli_device *dev, const rill_array *to, rilli_random_kind kind,
                  rill_random_state state, int64_t low, int64_t high);
   bool (*synchronize)(rilli_device *dev);

@@ -1,9 +1,9 @@
 /* The CPU device: memory with a small cache of released blocks.
  *
- * A training step asks for the same sizes again and again, and fresh pages from the system cost more than the kernels that
- * fill them. Released blocks therefore wait in lists by size class (four classes an octave) until they are asked for
- * again, until too much waits, or until the system runs short. Debug and sanitizer builds do without, so that every
- * use after release is seen. */
+ * A training step asks for the same sizes again and again, and fresh pages from the system cost
+ * more than the kernels that fill them. Released blocks therefore wait in lists by size class (four
+ * classes an octave) until they are asked for again, until too much waits, or until the system runs
+ * short. Debug and sanitizer builds do without, so that every use after release is seen. */
 #include <string.h>
 
 #include "tensor/checked.h"
@@ -37,7 +37,8 @@ typedef struct {
   size_t waiting_bytes;
 } cpu;
 
-/* The class whose size is the first of 2^k (1, 1.25, 1.5, 1.75) that holds `bytes`; -1 when there is none. */
+/* The class whose size is the first of 2^k (1, 1.25, 1.5, 1.75) that holds `bytes`; -1 when there
+ * is none. */
 static int size_class(size_t bytes, size_t *rounded) {
   size_t octave = SMALLEST;
   for (int c = 0; c < CLASSES; c += 4, octave *= 2) {

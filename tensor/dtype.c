@@ -6,8 +6,9 @@ static const struct {
   size_t size;
   bool is_float;
 } dtypes[RILL_DTYPE_COUNT] = {
-    [RILL_F32] = {"f32", 4, true},   [RILL_F64] = {"f64", 8, true},  [RILL_BF16] = {"bf16", 2, true},
-    [RILL_I32] = {"i32", 4, false},  [RILL_I64] = {"i64", 8, false}, [RILL_U8] = {"u8", 1, false},
+    [RILL_F32] = {"f32", 4, true},    [RILL_F64] = {"f64", 8, true},
+    [RILL_BF16] = {"bf16", 2, true},  [RILL_I32] = {"i32", 4, false},
+    [RILL_I64] = {"i64", 8, false},   [RILL_U8] = {"u8", 1, false},
     [RILL_BOOL] = {"bool", 1, false},
 };
 

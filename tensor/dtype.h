@@ -23,10 +23,10 @@ typedef enum {
   RILL_DTYPE_COUNT
 } rill_dtype;
 
-size_t rill_dtype_size(rill_dtype dtype);       /* bytes of one element */
-const char *rill_dtype_name(rill_dtype dtype);  /* "f32", ... ; "?" for a value that is no dtype */
+size_t rill_dtype_size(rill_dtype dtype);      /* bytes of one element */
+const char *rill_dtype_name(rill_dtype dtype); /* "f32", ... ; "?" for a value that is no dtype */
 bool rill_dtype_find(const char *name, rill_dtype *dtype); /* the inverse; false if there is none */
-bool rill_dtype_is_float(rill_dtype dtype);     /* f32, f64, bf16 */
+bool rill_dtype_is_float(rill_dtype dtype);                /* f32, f64, bf16 */
 
 /* A bf16 number: the upper half of an f32. */
 typedef struct {

@@ -1,5 +1,6 @@
-/* The sticky error: the first failure is kept (or, under RILL_ABORT, printed on the way out); later ones are its
- * consequences and say nothing. This is the only file of the library that ends the process. */
+/* The sticky error: the first failure is kept (or, under RILL_ABORT, printed on the way out); later
+ * ones are its consequences and say nothing. This is the only file of the library that ends the
+ * process. */
 #include <stdarg.h>
 #include <stdlib.h>
 

@@ -1,4 +1,5 @@
-/* The insides of tensors, for tensor/ and autograd/ only: ops and everything above see rill_array and rill_tensor.
+/* The insides of tensors, for tensor/ and autograd/ only: ops and everything above see rill_array
+ * and rill_tensor.
  *
  *   scope --1--> tensor --1--> storage (buffer, shared by views)
  *                  |  `--1--> grad (leaves)
@@ -18,7 +19,8 @@ typedef struct rilli_storage {
   rilli_device *device;
   void *data;
   size_t bytes;
-  uint64_t version; /* counts writes after creation, so that backward can tell a changed saved tensor */
+  uint64_t
+      version; /* counts writes after creation, so that backward can tell a changed saved tensor */
   void (*release)(void *owner); /* memory that is not ours (DLPack); NULL = device->free */
   void *owner;
 } rilli_storage;
@@ -27,7 +29,8 @@ typedef struct rilli_storage {
 typedef struct rilli_node {
   int64_t refs;
   void (*free)(rill_context *ctx, struct rilli_node *node);
-  struct rilli_node *next_dead; /* chain of nodes to free: releasing a long graph must not recurse */
+  struct rilli_node
+      *next_dead; /* chain of nodes to free: releasing a long graph must not recurse */
 } rilli_node;
 
 struct rill_tensor {
@@ -46,19 +49,22 @@ struct rill_tensor {
 /* Ends the program for misuse that no context can record. */
 _Noreturn void rilli_misuse(const char *function, const char *operand, const char *what);
 
-/* Checks a required operand: misuse when it is NULL, or (told reliably in debug builds) a tensor whose scope has
- * closed. Returns x. */
+/* Checks a required operand: misuse when it is NULL, or (told reliably in debug builds) a tensor
+ * whose scope has closed. Returns x. */
 const rill_tensor *rilli_check(const rill_tensor *x, const char *function, const char *operand);
 
 rill_tensor *rilli_void(rill_context *ctx);
 bool rilli_failed(const rill_context *ctx);
 rilli_device *rilli_device_of(const rill_context *ctx);
 
-/* A new tensor with fresh (debug: poisoned) memory in the innermost scope; the void tensor on failure. */
-rill_tensor *rilli_tensor_new(rill_context *ctx, rill_dtype dtype, rill_shape shape, const char *made_by);
+/* A new tensor with fresh (debug: poisoned) memory in the innermost scope; the void tensor on
+ * failure. */
+rill_tensor *rilli_tensor_new(rill_context *ctx, rill_dtype dtype, rill_shape shape,
+                              const char *made_by);
 /* A new tensor in the innermost scope that shares x's memory, seen as `array`. */
 rill_tensor *rilli_tensor_view(rill_tensor *x, const rill_array *array, const char *made_by);
-/* A new tensor around memory that is already filled; `release(owner)` runs when the last view goes. */
+/* A new tensor around memory that is already filled; `release(owner)` runs when the last view goes.
+ */
 rill_tensor *rilli_tensor_wrap(rill_context *ctx, const rill_array *array, size_t bytes,
                                void (*release)(void *owner), void *owner, const char *made_by);
 

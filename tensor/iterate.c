@@ -1,8 +1,8 @@
 /* Walks strided arrays row by row.
  *
- * Neighbouring axes are merged where every array steps through them as through one, so that contiguous arrays become a
- * single row. Rows are cut at PIECE elements and short rows are grouped up to PIECE: the units of work depend on
- * sizes alone, never on the number of threads. */
+ * Neighbouring axes are merged where every array steps through them as through one, so that
+ * contiguous arrays become a single row. Rows are cut at PIECE elements and short rows are grouped
+ * up to PIECE: the units of work depend on sizes alone, never on the number of threads. */
 #include "tensor/iterate.h"
 
 #include "tensor/checked.h"
@@ -69,7 +69,8 @@ void rill_iterate(const rill_env *env, int count, const rill_array *arrays, rill
   int64_t pieces = (length + piece - 1) / piece, units = rows * pieces;
   int64_t group = PIECE / piece, tasks = (units + group - 1) / group;
   (void)env;
-#pragma omp parallel for schedule(static) num_threads(env->threads) if (tasks > 1 && env->threads > 1)
+#pragma omp parallel for schedule(static) \
+    num_threads(env->threads) if (tasks > 1 && env->threads > 1)
   for (int64_t task = 0; task < tasks; task++) {
     int64_t end = (task + 1) * group < units ? (task + 1) * group : units;
     for (int64_t u = task * group; u < end; u++) {

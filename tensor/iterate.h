@@ -1,4 +1,5 @@
-/* Walking several strided arrays of one shape in rows: the loop under every elementwise CPU kernel. */
+/* Walking several strided arrays of one shape in rows: the loop under every elementwise CPU kernel.
+ */
 #ifndef RILL_TENSOR_ITERATE_H_
 #define RILL_TENSOR_ITERATE_H_
 
@@ -6,12 +7,14 @@
 
 #define RILL_ITERATE_MAX 8
 
-/* One row: n elements, ptr[j] the first element of array j, step[j] its distance in bytes to the next. */
+/* One row: n elements, ptr[j] the first element of array j, step[j] its distance in bytes to the
+ * next. */
 typedef void rill_row_fn(void *user, int64_t n, char *const *ptr, const int64_t *step);
 
-/* Calls `row` for every row of arrays that all have the sizes of arrays[0] (stride 0 where broadcast). Axes are merged
- * where every array allows it, so contiguous arrays are one long row, cut into pieces of fixed length for the
- * threads. Rows run in parallel and in no order: a row may write only its own elements. */
+/* Calls `row` for every row of arrays that all have the sizes of arrays[0] (stride 0 where
+ * broadcast). Axes are merged where every array allows it, so contiguous arrays are one long row,
+ * cut into pieces of fixed length for the threads. Rows run in parallel and in no order: a row may
+ * write only its own elements. */
 void rill_iterate(const rill_env *env, int count, const rill_array *arrays, rill_row_fn *row,
                   void *user);
 

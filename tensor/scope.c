@@ -78,7 +78,8 @@ rill_tensor *rill_hoist(rill_tensor *x) {
   if (rill_is_void(x) || !scope->outer) return x;
   for (int64_t i = scope->count - 1; i >= 0; i--) {
     if (scope->item[i] != x) continue;
-    if (!append(scope->outer, x)) return rilli_void(x->ctx); /* it stays here, and goes with this scope */
+    if (!append(scope->outer, x))
+      return rilli_void(x->ctx); /* it stays here, and goes with this scope */
     memmove(scope->item + i, scope->item + i + 1,
             (size_t)(scope->count - i - 1) * sizeof(rill_tensor *));
     scope->count--;

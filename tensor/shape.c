@@ -11,8 +11,8 @@ rill_shape_text rill_shape_print(rill_shape shape) {
   rill_shape_text t = {"["};
   size_t used = 1;
   for (int d = 0; d < shape.rank && d < RILL_MAX_RANK; d++) {
-    int n = snprintf(t.text + used, sizeof t.text - used, "%s%" PRId64, d ? ", " : "",
-                     shape.size[d]);
+    int n =
+        snprintf(t.text + used, sizeof t.text - used, "%s%" PRId64, d ? ", " : "", shape.size[d]);
     used += n > 0 ? (size_t)n : 0;
   }
   snprintf(t.text + used, sizeof t.text - used, "]");

@@ -18,7 +18,8 @@ typedef struct {
   int axis[RILL_MAX_RANK];
 } rill_axes;
 
-/* RILL_SHAPE(2, 3, 4) is a shape, RILL_AXES(0, 2, 1) a list of axes, RILL_SCALAR the shape of rank 0. */
+/* RILL_SHAPE(2, 3, 4) is a shape, RILL_AXES(0, 2, 1) a list of axes, RILL_SCALAR the shape of rank
+ * 0. */
 #define RILL_COUNT_OF_(...) RILL_COUNT_PICK_(__VA_ARGS__, 8, 7, 6, 5, 4, 3, 2, 1, 0)
 #define RILL_COUNT_PICK_(a, b, c, d, e, f, g, h, n, ...) n
 #ifdef __cplusplus
@@ -38,8 +39,8 @@ typedef struct {
 rill_shape_text rill_shape_print(rill_shape shape);
 bool rill_shape_equal(rill_shape a, rill_shape b);
 
-/* Number of elements into *count; false when a size is negative, the rank is out of range, or the number
- * overflows int64_t. */
+/* Number of elements into *count; false when a size is negative, the rank is out of range, or the
+ * number overflows int64_t. */
 bool rill_shape_count(rill_shape shape, int64_t *count);
 
 /* The shape a and b broadcast to (aligned at the last axis, 1 stretches); false if they do not. */

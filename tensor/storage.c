@@ -2,8 +2,8 @@
  *
  *   debug:  | canary 64 B | data, filled with signalling NaN | canary 64 B |
  *
- * Fresh memory is never zero by luck: reading what was not written gives NaN, writing past an end is found when the
- * buffer goes. */
+ * Fresh memory is never zero by luck: reading what was not written gives NaN, writing past an end
+ * is found when the buffer goes. */
 #include <string.h>
 
 #include "tensor/checked.h"
@@ -36,10 +36,11 @@ rilli_storage *rilli_storage_new(rill_context *ctx, rilli_device *device, size_t
   char *data = rilli_add_size(bytes, 2 * guard, &whole) ? device->alloc(device, whole) : NULL;
   if (!data) {
     rill_free(ctx, s);
-    rill_fail(ctx, RILL_ERROR_MEMORY,
-              "out of memory: %zu bytes on %s were refused while %lld bytes were in use; use a smaller "
-              "batch, shorter sequences or recomputation",
-              bytes, device->name, (long long)ctx->memory.live_bytes);
+    rill_fail(
+        ctx, RILL_ERROR_MEMORY,
+        "out of memory: %zu bytes on %s were refused while %lld bytes were in use; use a smaller "
+        "batch, shorter sequences or recomputation",
+        bytes, device->name, (long long)ctx->memory.live_bytes);
     return NULL;
   }
 #ifdef RILL_DEBUG
@@ -49,7 +50,8 @@ rilli_storage *rilli_storage_new(rill_context *ctx, rilli_device *device, size_t
     paint(data + GUARD + bytes, GUARD, canary);
   }
 #endif
-  *s = (rilli_storage){.refs = 1, .ctx = ctx, .device = device, .data = data + guard, .bytes = bytes};
+  *s = (rilli_storage){
+      .refs = 1, .ctx = ctx, .device = device, .data = data + guard, .bytes = bytes};
   ctx->memory.live_bytes += (int64_t)bytes;
   if (ctx->memory.live_bytes > ctx->memory.peak_bytes)
     ctx->memory.peak_bytes = ctx->memory.live_bytes;

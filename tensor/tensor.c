@@ -10,7 +10,9 @@
 /* ---- handles ---- */
 
 rill_tensor *rilli_void(rill_context *ctx) { return &ctx->void_tensor; }
-bool rill_is_void(const rill_tensor *x) { return rilli_check(x, "rill_is_void", "x")->storage == NULL; }
+bool rill_is_void(const rill_tensor *x) {
+  return rilli_check(x, "rill_is_void", "x")->storage == NULL;
+}
 
 /* Takes over one reference to `storage`, also on failure. */
 static rill_tensor *handle(rill_context *ctx, rilli_storage *storage, const rill_array *array,
@@ -42,8 +44,8 @@ static rill_tensor *tensor_on(rill_context *ctx, rilli_device *device, rill_dtyp
   if (!rill_shape_count(shape, &count) || (uint64_t)count > SIZE_MAX ||
       !rilli_mul_size((size_t)count, rill_dtype_size(dtype), &bytes) || bytes > INT64_MAX / 2) {
     rill_fail(ctx, RILL_ERROR_ARGUMENT,
-              "%s: shape %s is not one: sizes must be >= 0, at most %d of them, and fit in memory", made_by,
-              rill_shape_print(shape).text, RILL_MAX_RANK);
+              "%s: shape %s is not one: sizes must be >= 0, at most %d of them, and fit in memory",
+              made_by, rill_shape_print(shape).text, RILL_MAX_RANK);
     return rilli_void(ctx);
   }
   rilli_storage *storage = rilli_storage_new(ctx, device, bytes);
@@ -53,7 +55,8 @@ static rill_tensor *tensor_on(rill_context *ctx, rilli_device *device, rill_dtyp
   return handle(ctx, storage, &array, made_by);
 }
 
-rill_tensor *rilli_tensor_new(rill_context *ctx, rill_dtype dtype, rill_shape shape, const char *made_by) {
+rill_tensor *rilli_tensor_new(rill_context *ctx, rill_dtype dtype, rill_shape shape,
+                              const char *made_by) {
   return tensor_on(ctx, ctx->device, dtype, shape, made_by);
 }
 
@@ -137,7 +140,9 @@ rill_shape rill_shape_of(const rill_tensor *x) {
   return rill_array_shape(&rilli_check(x, "rill_shape_of", "x")->array);
 }
 int rill_rank(const rill_tensor *x) { return rilli_check(x, "rill_rank", "x")->array.rank; }
-rill_array rill_array_of(const rill_tensor *x) { return rilli_check(x, "rill_array_of", "x")->array; }
+rill_array rill_array_of(const rill_tensor *x) {
+  return rilli_check(x, "rill_array_of", "x")->array;
+}
 
 int64_t rill_count(const rill_tensor *x) {
   rilli_check(x, "rill_count", "x");
@@ -171,15 +176,17 @@ bool rill_read(rill_tensor *x, void *values, size_t bytes) {
   if (!x->storage || rilli_failed(x->ctx)) return false;
   size_t have = (size_t)rill_count(x) * rill_dtype_size(x->array.dtype);
   if (have != bytes) {
-    rill_fail(x->ctx, RILL_ERROR_ARGUMENT, "rill_read: x %s %s has %zu bytes, and room for %zu was given",
-              rill_dtype_name(x->array.dtype), rill_shape_print(rill_shape_of(x)).text, have, bytes);
+    rill_fail(
+        x->ctx, RILL_ERROR_ARGUMENT, "rill_read: x %s %s has %zu bytes, and room for %zu was given",
+        rill_dtype_name(x->array.dtype), rill_shape_print(rill_shape_of(x)).text, have, bytes);
     return false;
   }
   rill_scope *scope = rill_scope_open_no_grad(x->ctx);
   if (!scope) return false;
   rill_tensor *flat = row_major(x);
-  bool done = flat->storage && (bytes == 0 || flat->storage->device->download(flat->storage->device, values,
-                                                                              flat->array.data, bytes));
+  bool done =
+      flat->storage && (bytes == 0 || flat->storage->device->download(flat->storage->device, values,
+                                                                      flat->array.data, bytes));
   if (!done && flat->storage) device_failed(x, "rill_read");
   rill_scope_close(scope);
   return done;
@@ -222,11 +229,13 @@ rill_tensor *rill_require_grad(rill_tensor *x) {
   rilli_check(x, "rill_require_grad", "x");
   if (!x->storage) return x;
   if (!rill_dtype_is_float(x->array.dtype)) {
-    rill_fail(x->ctx, RILL_ERROR_ARGUMENT, "rill_require_grad: x is %s; gradients need f32, f64 or bf16",
+    rill_fail(x->ctx, RILL_ERROR_ARGUMENT,
+              "rill_require_grad: x is %s; gradients need f32, f64 or bf16",
               rill_dtype_name(x->array.dtype));
   } else if (x->node) {
     rill_fail(x->ctx, RILL_ERROR_STATE,
-              "rill_require_grad: x was computed by %s; only leaves can be marked (rill_detach makes one)",
+              "rill_require_grad: x was computed by %s; only leaves can be marked (rill_detach "
+              "makes one)",
               x->made_by);
   } else {
     x->requires_grad = true;
@@ -267,7 +276,8 @@ rill_tensor *rill_to_device(rill_tensor *x, rill_device_kind kind) {
   if (!x->storage || x->storage->device->kind == kind) return x;
   rill_context *ctx = x->ctx;
   if (kind != RILL_CPU && ctx->device->kind != kind) {
-    rill_fail(ctx, RILL_ERROR_DEVICE, "rill_to_device: the context has no such device (it was made for %s)",
+    rill_fail(ctx, RILL_ERROR_DEVICE,
+              "rill_to_device: the context has no such device (it was made for %s)",
               ctx->device->name);
     return rilli_void(ctx);
   }
@@ -275,9 +285,10 @@ rill_tensor *rill_to_device(rill_tensor *x, rill_device_kind kind) {
   rill_tensor *flat = row_major(x);
   rill_tensor *y = tensor_on(ctx, target, x->array.dtype, rill_shape_of(x), "rill_to_device");
   if (!y->storage || !flat->storage) return rilli_void(ctx);
-  bool done = kind == RILL_CPU ? flat->storage->device->download(flat->storage->device, y->array.data,
-                                                                 flat->array.data, y->storage->bytes)
-                               : target->upload(target, y->array.data, flat->array.data, y->storage->bytes);
+  bool done = kind == RILL_CPU
+                  ? flat->storage->device->download(flat->storage->device, y->array.data,
+                                                    flat->array.data, y->storage->bytes)
+                  : target->upload(target, y->array.data, flat->array.data, y->storage->bytes);
   if (!done) device_failed(x, "rill_to_device");
   return y;
 }
