@@ -103,6 +103,7 @@ int rill_context_free(rill_context *ctx) {
   if (!ctx) return 0;
   int failed = rilli_failed(ctx);
   while (ctx->scope) rill_scope_close(ctx->scope);
+  while (ctx->owned) rill_owned_free(ctx, (char *)ctx->owned + RILLI_OWNED_HEADER);
   for (int i = 0; i < RILLI_GRAVEYARD; i++) rill_free(ctx, ctx->graveyard[i]);
   if (ctx->device != ctx->cpu) ctx->device->destroy(ctx->device);
   ctx->cpu->destroy(ctx->cpu);

@@ -4,7 +4,7 @@
 
 #include "tensor/internal.h"
 
-enum { RILLI_PATH_DEPTH = 32, RILLI_GRAVEYARD = 1024 };
+enum { RILLI_PATH_DEPTH = 32, RILLI_GRAVEYARD = 1024, RILLI_OWNED_HEADER = 64 };
 
 #define RILLI_ALIVE 0x6c6c6972u /* magic of a tensor that may be used */
 #define RILLI_DEAD 0x64616564u  /* of one whose last reference is gone */
@@ -17,12 +17,18 @@ struct rill_scope {
   int64_t count, capacity;
 };
 
+/* In front of memory from rill_owned_alloc: a ring through all of it. */
+typedef struct rilli_owned {
+  struct rilli_owned *next, *previous;
+} rilli_owned;
+
 struct rill_context {
   rill_allocator allocator;
   rill_files files;
   rill_on_error on_error;
   rilli_device *cpu, *device; /* device == cpu, or the GPU */
   rill_scope *scope;          /* innermost; the root scope is closed with the context */
+  rilli_owned *owned; /* any of the ring, or NULL */
   rill_random_state random;
   uint64_t serial;
   rill_memory memory;

@@ -33,6 +33,11 @@ const rill_files *rill_context_files(const rill_context *ctx);
 void *rill_alloc(rill_context *ctx, size_t bytes);
 void rill_free(rill_context *ctx, void *memory);
 
+/* The same, zeroed, and released at the latest with the context: for objects that belong to it
+ * (modules, optimizers). rill_owned_free releases one early; NULL is allowed. */
+void *rill_owned_alloc(rill_context *ctx, size_t bytes);
+void rill_owned_free(rill_context *ctx, void *memory);
+
 /* Reads or writes `count` bytes fully, going on after short counts and EINTR. False with errno set;
  * a file that ends early sets errno to 0. */
 bool rill_file_read(rill_context *ctx, int fd, void *bytes, size_t count);
@@ -43,7 +48,8 @@ bool rill_file_write(rill_context *ctx, int fd, const void *bytes, size_t count)
 void *rill_file_load(rill_context *ctx, const char *path, size_t limit, size_t *bytes);
 
 /* Replaces or creates `path` atomically: a unique temporary file in the same folder, written,
- * synced, renamed, the folder synced. After a failure the old file is as it was. */
+ * synced, renamed, the folder synced. After a failure the old file is as it was; only when the last
+ * step fails, syncing the folder, the new one is already there (and the message says so). */
 bool rill_file_save(rill_context *ctx, const char *path, const void *bytes, size_t count);
 
 #ifdef __cplusplus

@@ -1,19 +1,20 @@
 /* The recurrence family: one op, described by a rule.
  *
- * Every model of the family keeps a matrix state S [V, D] per head (V: value size, D: key size) that
- * is written with a key and a value and read with a query, one token after the other:
+ * Every model of the family keeps a matrix state S [V, D] per head (V: value size, D: key size)
+ * that is written with a key and a value and read with a query, one token after the other:
  *
  *     z_t = S_{t-1} k_t                                        what S predicts for k_t
  *     u_t = v_t - z_t ;  r_t = clip(u_t)                       its (clipped) error
  *     S_t = alpha_t S_{t-1} + beta_t  (v_t - [delta] alpha_t S_{t-1} k_t) k_t^T
- *     R_t = alpha_t R_{t-1} + gamma_t (r_t - [delta] alpha_t R_{t-1} k_t) k_t^T     (fitted residual)
- *     R_t = r_t k_t^T                                                           (stateless residual)
- *     o_t = S_t q_t                                                                   (no residual)
- *     o_t = alpha_t S_{t-1} q_t + gamma_t R_t q_t                       (residual, RILL_OUTPUT_GATED)
- *     o_t =         S_{t-1} q_t +         R_t q_t                         (residual, RILL_OUTPUT_SUM)
+ *     R_t = alpha_t R_{t-1} + gamma_t (r_t - [delta] alpha_t R_{t-1} k_t) k_t^T   (fitted residual)
+ *     R_t = r_t k_t^T                                                         (stateless residual)
+ *     o_t = S_t q_t                                                           (no residual)
+ *     o_t = alpha_t S_{t-1} q_t + gamma_t R_t q_t                             (residual, gated)
+ *     o_t =         S_{t-1} q_t +         R_t q_t                             (residual, sum)
  *
  * A rule says which of these terms a model has. The paper's ablations are one changed field of
- * rill_rla or rill_rdn. With a decay per channel, alpha_t is a diagonal matrix on the right of S, R.
+ * rill_rla or rill_rdn. With a decay per channel, alpha_t is a diagonal matrix on the right of
+ * S and R.
  *
  * Source: "Enhancing Linear Attention with Residual Learning", sections 2.3 and 3.4, Table 1,
  * appendix D. */
@@ -67,7 +68,7 @@ typedef struct {
   const char *name;
   rill_rule_decay decay;
   rill_rule_write write;
-  bool beta;              /* a write gate beta [B, T, H] is given; otherwise beta = 1 */
+  bool beta;                   /* a write gate beta [B, T, H] is given; otherwise beta = 1 */
   rill_rule_residual residual; /* the fields below say nothing when this is RILL_RESIDUAL_NONE */
   rill_rule_gamma gamma;
   rill_rule_clip clip;
@@ -87,10 +88,10 @@ const rill_rule *rill_rule_find(const char *name);
 /* Which implementation runs; RILL_IMPL_AUTO takes the first that fits. */
 typedef enum { RILL_IMPL_AUTO = 0, RILL_IMPL_REFERENCE, RILL_IMPL_CHUNK } rill_recur_impl;
 
-/* The optional operands and options of rill_recur and rill_recur_step; zero means absent/default. */
+/* Optional operands and options of rill_recur and rill_recur_step; zero means absent or default. */
 typedef struct {
-  rill_tensor *log_alpha; /* log decay, <= 0; shape as rule->decay says; values below -20 act as -20
-                             in the chunked form only where they cannot be told apart from 0 */
+  rill_tensor *log_alpha; /* log decay, <= 0, shape as rule->decay says; -inf closes the gate
+                             (alpha = 0) exactly, and all gradients stay finite */
   rill_tensor *beta;      /* [B, T, H], write gate, usually in [0, 1] */
   rill_tensor *gamma;     /* [B, T, H], residual gate, usually in [0, 1] */
   rill_tensor *s0, *r0;   /* [N, H, V, D], initial states; absent = zero. N = B, or `sequences` */
@@ -109,18 +110,21 @@ typedef struct {
 } rill_recur_out;
 
 /* Runs a rule over whole sequences.
- * q, k [B, T, H, D] and v [B, T, H, V] in f64, f32 or bf16, one dtype for all three; gates and states
- * are f32, or f64 when q is f64. State and products accumulate in f32 (f64).
+ * q, k [B, T, H, D] and v [B, T, H, V] in f64, f32 or bf16, one dtype for all three; gates and
+ * states are f32, or f64 when q is f64. State and products accumulate in f32 (f64).
+ *
  * Gradients: hand-derived, to every floating operand, final states included.
- * Refuses: ranks, sizes or dtypes that do not match; operands the rule does not have; bad offsets. */
+ *
+ * Refuses: ranks, sizes or dtypes that do not match; operands the rule does not have; bad
+ * offsets. */
 rill_recur_out rill_recur(const rill_rule *rule, rill_tensor *q, rill_tensor *k, rill_tensor *v,
                           rill_recur_opts opts);
 
-/* One token: q, k [B, H, D], v [B, H, V], gates without their T axis, states in opts.s0/r0 (absent =
- * zero). Returns o [B, H, V] and the next states. Equal to rill_recur with T = 1; memory does not
+/* One token: q, k [B, H, D], v [B, H, V], gates without their T axis, states in opts.s0/r0 (absent
+ * = zero). Returns o [B, H, V] and the next states. Equal to rill_recur with T = 1; memory does not
  * depend on the position. */
-rill_recur_out rill_recur_step(const rill_rule *rule, rill_tensor *q, rill_tensor *k, rill_tensor *v,
-                               rill_recur_opts opts);
+rill_recur_out rill_recur_step(const rill_rule *rule, rill_tensor *q, rill_tensor *k,
+                               rill_tensor *v, rill_recur_opts opts);
 
 #ifdef __cplusplus
 }

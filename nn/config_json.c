@@ -1,0 +1,374 @@
+/* Configurations as JSON. One table says which keys there are; reading, checking and writing walk
+ * it. */
+#include <float.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "nn/config.h"
+#include "tensor/io.h"
+
+typedef enum { INTEGER, REAL, BOOLEAN, CHOICE } kind;
+
+typedef struct {
+  const char *key;
+  kind kind;
+  size_t offset;
+  double low, high;            /* of numbers, both included */
+  const char *const *choices;  /* NULL-terminated; the value is the index */
+  bool recurrent;              /* means nothing for softmax attention */
+} field;
+
+static const char *const DECAY[] = {"none", "head", "token", "channel", NULL};
+static const char *const WRITE[] = {"add", "delta", NULL};
+static const char *const RESIDUAL[] = {"none", "stateless", "fitted", NULL};
+static const char *const GAMMA[] = {"own", "tied", NULL};
+static const char *const CLIP[] = {"hard", "none", "tanh", NULL};
+static const char *const OUTPUT[] = {"gated", "sum", NULL};
+static const char *const FEATURE[] = {"none", "silu", "elu", NULL};
+static const char *const NORM[] = {"none", "rms", "group", "all", NULL};
+
+enum { MANY = 1 << 30, WIDEST = 1 << 24 };
+
+#define AT(name) offsetof(rill_lm_config, name)
+#define INT(name, low, high) {#name, INTEGER, AT(name), low, high, NULL, false}
+#define FLAG(name) {#name, BOOLEAN, AT(name), 0, 1, NULL, false}
+#define REALS(name, low, high) {#name, REAL, AT(name), low, high, NULL, false}
+#define PART_INT(key, name, low, high) {key, INTEGER, AT(parts.name), low, high, NULL, true}
+#define PART_FLAG(name) {#name, BOOLEAN, AT(parts.name), 0, 1, NULL, true}
+#define PART_REAL(key, name, low, high) {key, REAL, AT(parts.name), low, high, NULL, true}
+#define PART_CHOICE(key, name, list) {key, CHOICE, AT(parts.name), 0, 0, list, true}
+
+/* The first four are required. */
+enum { REQUIRED = 4 };
+static const field MODEL[] = {INT(vocab, 1, MANY),
+                              INT(width, 1, WIDEST),
+                              INT(layers, 0, 1 << 16),
+                              INT(heads, 1, WIDEST),
+                              INT(key_size, 0, WIDEST),
+                              INT(value_size, 0, WIDEST),
+                              INT(groups, 0, WIDEST),
+                              INT(hidden, 0, WIDEST),
+                              FLAG(mlp),
+                              FLAG(tied),
+                              FLAG(scale_out),
+                              REALS(rotary_base, 0, 1e12),
+                              REALS(norm_eps, 0, 1),
+                              REALS(std, 0, 100),
+                              PART_CHOICE("decay", rule.decay, DECAY),
+                              PART_CHOICE("write", rule.write, WRITE),
+                              {"beta", BOOLEAN, AT(parts.rule.beta), 0, 1, NULL, true},
+                              PART_CHOICE("residual", rule.residual, RESIDUAL),
+                              PART_CHOICE("gamma", rule.gamma, GAMMA),
+                              PART_CHOICE("clip", rule.clip, CLIP),
+                              PART_REAL("clip_at", clip, 0, DBL_MAX),
+                              PART_CHOICE("output", rule.output, OUTPUT),
+                              PART_CHOICE("feature", feature, FEATURE),
+                              PART_FLAG(qk_norm),
+                              PART_FLAG(qk_scale),
+                              PART_FLAG(rotary),
+                              PART_INT("conv", conv, 0, 1 << 10),
+                              PART_FLAG(conv_bias),
+                              PART_INT("key_groups", groups, 0, WIDEST),
+                              PART_FLAG(step_gate),
+                              PART_REAL("beta_max", beta_max, 0, 2),
+                              PART_INT("decay_rank", rank, 0, WIDEST),
+                              PART_FLAG(skip),
+                              PART_FLAG(normaliser),
+                              PART_CHOICE("output_norm", norm, NORM),
+                              PART_FLAG(gate),
+                              PART_FLAG(gate_first)};
+enum { MODEL_FIELDS = sizeof MODEL / sizeof MODEL[0] };
+
+#undef AT
+#define AT(name) offsetof(rill_lm_training, name)
+
+static const field TRAINING[] = {REALS(lr, 0, 1e3),
+                                 REALS(min_lr, 0, 1e3),
+                                 REALS(weight_decay, 0, 1e3),
+                                 REALS(beta1, 0, 1),
+                                 REALS(beta2, 0, 1),
+                                 REALS(clip, 0, 1e12),
+                                 INT(batch_tokens, 0, 1e15),
+                                 INT(warmup_tokens, 0, 1e15),
+                                 INT(total_tokens, 0, 1e15)};
+enum { TRAINING_FIELDS = sizeof TRAINING / sizeof TRAINING[0] };
+
+static const char PAPER[] = "paper_";
+
+/* ---- messages ---- */
+
+static bool refuse(char *message, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static bool refuse(char *message, const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  vsnprintf(message, RILL_CONFIG_MESSAGE, format, args);
+  va_end(args);
+  return false;
+}
+
+/* Edits that turn a into b; large for long texts. */
+static int distance(const char *a, const char *b) {
+  enum { LONGEST = 40 };
+  int row[LONGEST + 1];
+  int n = (int)strlen(b);
+  if (strlen(a) > LONGEST || n > LONGEST) return LONGEST;
+  for (int j = 0; j <= n; j++) row[j] = j;
+  for (int i = 1; a[i - 1]; i++) {
+    int corner = row[0];
+    row[0] = i;
+    for (int j = 1; j <= n; j++) {
+      int change = corner + (a[i - 1] != b[j - 1]);
+      corner = row[j];
+      int other = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
+      row[j] = change < other ? change : other;
+    }
+  }
+  return row[n];
+}
+
+static const char *nearest_key(const char *key, const field *fields, int count, const char *first) {
+  const char *best = first;
+  for (int i = 0; i < count; i++)
+    if (distance(key, fields[i].key) < distance(key, best)) best = fields[i].key;
+  return best;
+}
+
+static const char *nearest_of(const char *name, const char *const *list) {
+  const char *best = list[0];
+  for (; *list; list++)
+    if (distance(name, *list) < distance(name, best)) best = *list;
+  return best;
+}
+
+/* ---- reading ---- */
+
+static bool read_choice(const field *f, const json_t *value, char *at, char *message) {
+  const char *text = json_string_value(value);
+  char known[160] = "";
+  for (int i = 0; f->choices[i]; i++) {
+    if (text && strcmp(text, f->choices[i]) == 0) {
+      memcpy(at, &i, sizeof i);
+      return true;
+    }
+    size_t used = strlen(known);
+    snprintf(known + used, sizeof known - used, "%s\"%s\"", i ? ", " : "", f->choices[i]);
+  }
+  return refuse(message, "\"%s\" must be one of %s%s%.60s%s", f->key, known,
+                text ? ", not \"" : "", text ? text : "", text ? "\"" : "");
+}
+
+static bool read_field(const field *f, const json_t *value, char *object, char *message) {
+  char *at = object + f->offset;
+  double number = json_is_number(value) ? json_number_value(value) : 0;
+  bool in_range = number >= f->low && number <= f->high;
+  switch (f->kind) {
+    case CHOICE:
+      return read_choice(f, value, at, message);
+    case BOOLEAN: {
+      bool flag = json_is_true(value);
+      if (!json_is_boolean(value)) return refuse(message, "\"%s\" must be true or false", f->key);
+      memcpy(at, &flag, sizeof flag);
+      return true;
+    }
+    case INTEGER: {
+      int64_t integer = json_integer_value(value);
+      if (!json_is_integer(value) || !in_range)
+        return refuse(message, "\"%s\" must be an integer from %.0f to %.0f", f->key, f->low,
+                      f->high);
+      memcpy(at, &integer, sizeof integer);
+      return true;
+    }
+    case REAL:
+      if (!json_is_number(value) || !in_range)
+        return refuse(message, "\"%s\" must be a number from %g to %g", f->key, f->low, f->high);
+      memcpy(at, &number, sizeof number);
+      return true;
+  }
+  return false;
+}
+
+static const field *find_field(const char *key, const field *fields, int count) {
+  for (int i = 0; i < count; i++)
+    if (strcmp(fields[i].key, key) == 0) return &fields[i];
+  return NULL;
+}
+
+static bool read_training(json_t *object, rill_lm_training *training, char *message) {
+  const char *key;
+  json_t *value;
+  if (!json_is_object(object)) return refuse(message, "\"training\" must be an object");
+  json_object_foreach(object, key, value) {
+    const field *f = find_field(key, TRAINING, TRAINING_FIELDS);
+    if (!f)
+      return refuse(message, "unknown key \"%.60s\" in \"training\"; the nearest is \"%s\"", key,
+                    nearest_key(key, TRAINING, TRAINING_FIELDS, TRAINING[0].key));
+    if (!read_field(f, value, (char *)training, message)) return false;
+  }
+  return true;
+}
+
+static bool read_model_name(const json_t *object, rill_lm_config *config, char *message) {
+  const json_t *value = json_object_get(object, "model");
+  const char *name = json_string_value(value);
+  if (!value) return refuse(message, "the key \"model\" is missing");
+  if (!name) return refuse(message, "\"model\" must be a string");
+  if (rill_lm_preset(name, config)) return true;
+  return refuse(message, "there is no model \"%.60s\"; the nearest is \"%s\"", name,
+                nearest_of(name, rill_lm_presets));
+}
+
+static bool read_object(json_t *object, rill_lm_config *config, rill_lm_training *training,
+                        char *message) {
+  const char *key;
+  json_t *value;
+  if (!json_is_object(object)) return refuse(message, "a configuration must be a JSON object");
+  if (!read_model_name(object, config, message)) return false;
+  bool softmax = config->parts.rule.name == NULL;
+  json_object_foreach(object, key, value) {
+    if (strcmp(key, "model") == 0) continue;
+    if (strcmp(key, "training") == 0) {
+      if (!read_training(value, training, message)) return false;
+      continue;
+    }
+    const field *f = find_field(key, MODEL, MODEL_FIELDS);
+    if (!f)
+      return refuse(message, "unknown key \"%.60s\"; the nearest is \"%s\"", key,
+                    nearest_key(key, MODEL, MODEL_FIELDS, "model"));
+    if (f->recurrent && softmax)
+      return refuse(message, "\"%s\" does not apply to softmax attention (model \"%s\")", key,
+                    config->model);
+    if (!read_field(f, value, (char *)config, message)) return false;
+  }
+  bool is_paper = strncmp(config->model, PAPER, sizeof PAPER - 1) == 0;
+  for (int i = 0; i < REQUIRED && !is_paper; i++)
+    if (!json_object_get(object, MODEL[i].key))
+      return refuse(message, "the key \"%s\" is missing", MODEL[i].key);
+  rill_lm_config copy = *config;
+  return rill_lm_resolve(&copy, message);
+}
+
+bool rill_lm_config_parse(const char *text, size_t length, rill_lm_config *config,
+                          rill_lm_training *training, char message[RILL_CONFIG_MESSAGE]) {
+  json_error_t error;
+  rill_lm_config read = {0};
+  rill_lm_training numbers = {0};
+  json_t *object = json_loadb(text, length, JSON_REJECT_DUPLICATES, &error);
+  if (!object) return refuse(message, "line %d: %s", error.line, error.text);
+  bool done = read_object(object, &read, &numbers, message);
+  json_decref(object);
+  if (!done) return false;
+  *config = read;
+  if (training) *training = numbers;
+  return true;
+}
+
+/* ---- writing ---- */
+
+typedef struct {
+  char *text;
+  size_t used, room;
+} writer;
+
+static void print(writer *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void print(writer *w, const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  size_t left = w->used < w->room ? w->room - w->used : 0;
+  int n = vsnprintf(left ? w->text + w->used : NULL, left, format, args);
+  va_end(args);
+  if (n > 0) w->used += (size_t)n;
+}
+
+/* The shortest decimal that reads back as the same number. */
+static void print_real(writer *w, double x) {
+  char text[40];
+  for (int digits = 15; digits <= 17; digits++) {
+    snprintf(text, sizeof text, "%.*g", digits, x);
+    if (strtod(text, NULL) == x) break;
+  }
+  print(w, "%s", text);
+}
+
+static void print_field(writer *w, const field *f, const char *object) {
+  const char *at = object + f->offset;
+  int64_t integer;
+  double real;
+  bool flag;
+  int choice;
+  switch (f->kind) {
+    case INTEGER:
+      memcpy(&integer, at, sizeof integer);
+      print(w, "%" PRId64, integer);
+      break;
+    case REAL:
+      memcpy(&real, at, sizeof real);
+      print_real(w, real);
+      break;
+    case BOOLEAN:
+      memcpy(&flag, at, sizeof flag);
+      print(w, flag ? "true" : "false");
+      break;
+    case CHOICE:
+      memcpy(&choice, at, sizeof choice);
+      print(w, "\"%s\"", f->choices[choice]);
+      break;
+  }
+}
+
+static void print_config(writer *w, const rill_lm_config *config,
+                         const rill_lm_training *training) {
+  bool softmax = config->parts.rule.name == NULL;
+  print(w, "{\n  \"model\": \"%s\"", config->model);
+  for (int i = 0; i < MODEL_FIELDS; i++) {
+    if (MODEL[i].recurrent && softmax) continue;
+    print(w, ",\n  \"%s\": ", MODEL[i].key);
+    print_field(w, &MODEL[i], (const char *)config);
+  }
+  if (training) {
+    print(w, ",\n  \"training\": {");
+    for (int i = 0; i < TRAINING_FIELDS; i++) {
+      print(w, "%s\n    \"%s\": ", i ? "," : "", TRAINING[i].key);
+      print_field(w, &TRAINING[i], (const char *)training);
+    }
+    print(w, "\n  }");
+  }
+  print(w, "\n}\n");
+}
+
+char *rill_lm_config_print(rill_context *ctx, const rill_lm_config *config,
+                           const rill_lm_training *training) {
+  writer measure = {0};
+  print_config(&measure, config, training);
+  writer w = {.room = measure.used + 1};
+  w.text = rill_alloc(ctx, w.room);
+  if (w.text) print_config(&w, config, training);
+  return w.text;
+}
+
+/* ---- files ---- */
+
+bool rill_lm_config_load(rill_context *ctx, const char *path, rill_lm_config *config,
+                         rill_lm_training *training) {
+  enum { LARGEST = 1 << 20 };
+  char message[RILL_CONFIG_MESSAGE];
+  size_t length;
+  char *text = rill_file_load(ctx, path, LARGEST, &length);
+  if (!text) return false;
+  bool done = rill_lm_config_parse(text, length, config, training, message);
+  if (!done) rill_fail(ctx, RILL_ERROR_FILE, "%s: %s", path, message);
+  rill_free(ctx, text);
+  return done;
+}
+
+bool rill_lm_config_save(rill_context *ctx, const char *path, const rill_lm_config *config,
+                         const rill_lm_training *training) {
+  char *text = rill_lm_config_print(ctx, config, training);
+  bool done = text && rill_file_save(ctx, path, text, strlen(text));
+  rill_free(ctx, text);
+  return done;
+}

@@ -1,0 +1,54 @@
+/* What a model remembers of the tokens it has read: recurrent states, the last inputs of short
+ * convolutions, keys and values of softmax attention.
+ *
+ * Layers that are given a state go on from it and leave it advanced, so a text may be fed in pieces
+ * of any length, down to single tokens:
+ *
+ *   rill_state *state = rill_state_new(ctx);
+ *   logits = rill_lm_apply_state(lm, prompt, state);        ids [B, T]
+ *   logits = rill_lm_apply_state(lm, next, state);          ids [B, 1]
+ *
+ * For recurrent models its size does not depend on how much was read. Gradients do not flow through
+ * it; use it in a no-grad scope. */
+#ifndef RILL_NN_STATE_H_
+#define RILL_NN_STATE_H_
+
+#include "tensor/params.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct rill_state rill_state;
+
+/* An empty state: nothing was read. NULL, and an error, when memory is short. */
+rill_state *rill_state_new(rill_context *ctx);
+/* Releases it before the context is. NULL is allowed. */
+void rill_state_free(rill_state *state);
+/* Back to the beginning. */
+void rill_state_reset(rill_state *state);
+
+int64_t rill_state_position(const rill_state *state); /* tokens read */
+int64_t rill_state_bytes(const rill_state *state);
+/* Its tensors by name, to be saved; the position is not among them. */
+rill_parameters rill_state_tensors(const rill_state *state);
+/* Sets one tensor (by copy) and the position: for loading what was saved. */
+bool rill_state_set(rill_state *state, const char *name, rill_tensor *value);
+void rill_state_set_position(rill_state *state, int64_t position);
+
+/* ---- for layers ---- */
+
+/* The tensor of that name; NULL at the beginning. Names are paths, "block.3.mixer.s". An error when
+ * its shape is not `shape`, because the state is of another model or batch. */
+rill_tensor *rill_state_get(rill_state *state, const char *path, const char *name,
+                            rill_shape shape);
+/* Keeps a copy of value under that name. */
+void rill_state_put(rill_state *state, const char *path, const char *name, rill_tensor *value);
+/* Says that `tokens` more were read: called once, by the model. */
+void rill_state_advance(rill_state *state, int64_t tokens);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* RILL_NN_STATE_H_ */

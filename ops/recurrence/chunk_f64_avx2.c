@@ -1,0 +1,9 @@
+/* The chunked recurrence in f64, for machines with AVX2 and FMA. */
+#if defined(__x86_64__)
+#define RILLI_F64 1
+#define RILLI_ISA 256
+#define RILLI_INSTANCE rilli_chunk_f64_avx2
+#include "ops/recurrence/chunk_instance_impl.h"
+#else
+typedef int rilli_not_empty; /* ISO C wants a declaration in every file */
+#endif
