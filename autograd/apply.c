@@ -212,7 +212,7 @@ static bool run_kernel(application *a, rill_tensor **out) {
   rilli_scratch_release(&a->device->env);
   if (done) {
     for (int i = 0; i < a->inputs && i < 32; i++)
-      if (a->op->writes >> i & 1u) a->in[i]->storage->version++;
+      if (a->in[i] && (a->op->writes >> i & 1u)) a->in[i]->storage->version++;
   } else if (a->message[0]) {
     report(a, RILL_ERROR_ARGUMENT, a->message);
   } else {

@@ -52,7 +52,7 @@ int64_t rill_safetensors_find(const rill_safetensors *file, const char *name);
 const char *rill_safetensors_metadata(const rill_safetensors *file, const char *key);
 
 /* The tensor of that name, new, in the innermost scope. The void tensor and an error when there is
- * none or its bytes are damaged. */
+ * none or its bytes are damaged. NULL when file is NULL. */
 rill_tensor *rill_safetensors_get(rill_safetensors *file, const char *name);
 
 /* Overwrites every tensor of `into` with the file's tensor of its name, converting between floating

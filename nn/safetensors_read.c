@@ -174,6 +174,7 @@ static rill_tensor *read_stored(rill_safetensors *file, const rilli_stored *s) {
 }
 
 rill_tensor *rill_safetensors_get(rill_safetensors *file, const char *name) {
+  if (!file) return NULL;
   int64_t i = rill_safetensors_find(file, name);
   if (i >= 0) return read_stored(file, &file->stored[i]);
   rill_fail(file->ctx, RILL_ERROR_FILE, "%s: there is no tensor '%s'", file->path, name);

@@ -175,19 +175,23 @@ static void convert_row(void *user, int64_t n, char *const *ptr, const int64_t *
   }
 }
 
-bool rilli_cpu_copy(rilli_device *dev, const rill_array *to, const rill_array *from) {
+void rill_array_copy(const rill_env *env, const rill_array *to, const rill_array *from) {
   rill_array both[2] = {*to, *from};
   size_t size = rill_dtype_size(to->dtype);
   pair p = {to->dtype, from->dtype};
   if (to->dtype == from->dtype) {
-    rill_iterate(&dev->env, 2, both, move_row, &size);
+    rill_iterate(env, 2, both, move_row, &size);
   } else if (to->dtype == RILL_F32 && from->dtype == RILL_BF16) {
-    rill_iterate(&dev->env, 2, both, widen_row, NULL);
+    rill_iterate(env, 2, both, widen_row, NULL);
   } else if (to->dtype == RILL_BF16 && from->dtype == RILL_F32) {
-    rill_iterate(&dev->env, 2, both, narrow_row, NULL);
+    rill_iterate(env, 2, both, narrow_row, NULL);
   } else {
-    rill_iterate(&dev->env, 2, both, convert_row, &p);
+    rill_iterate(env, 2, both, convert_row, &p);
   }
+}
+
+bool rilli_cpu_copy(rilli_device *dev, const rill_array *to, const rill_array *from) {
+  rill_array_copy(&dev->env, to, from);
   return true;
 }
 

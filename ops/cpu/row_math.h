@@ -44,6 +44,14 @@ typedef struct {
   void (*silu_backward)(const void *x, void *dy, int64_t n);                 /* dy *= silu'(x) */
   void (*add_product)(const void *a, const void *b, double *sum, int64_t n); /* sum += a b */
   void (*add)(const void *a, double *sum, int64_t n);                        /* sum += a */
+
+  /* One step of a running softmax: s becomes e^(s - max) with *max the largest so far, *sum goes on
+   * relative to it; returns the factor for what was summed before. n >= 1. */
+  double (*attend)(void *s, int64_t n, double *max, double *sum);
+  /* s becomes p = e^(s - lse), dp becomes p (dp - delta). */
+  void (*attend_backward)(void *s, void *dp, int64_t n, double lse, double delta);
+  void (*scale)(const void *x, double factor, void *y, int64_t n); /* y = factor x; y may be x */
+  double (*dot)(const void *a, const void *b, int64_t n);
 } rilli_row_math;
 
 /* The formulas for f32 (also the reals of bf16) or f64, on this machine. */

@@ -320,6 +320,44 @@ static TARGET void NAME(add)(const void *a_, double *restrict sum, int64_t n) {
   for (int64_t i = 0; i < n; i++) sum[i] += (double)a[i];
 }
 
+static TARGET double NAME(attend)(void *s_, int64_t n, double *running, double *total) {
+  REAL *restrict s = s_;
+  REAL old = (REAL)*running, max = NAME(max_of)(s, n);
+  max = old > max ? old : max;
+#pragma omp simd
+  for (int64_t i = 0; i < n; i++) s[i] = EXP(s[i] - max);
+  SUM(sum, s[i])
+  double factor = (double)EXP(old - max);
+  *running = (double)max;
+  *total = *total * factor + sum;
+  return factor;
+}
+
+static TARGET void NAME(attend_backward)(void *s_, void *dp_, int64_t n, double lse_,
+                                         double delta_) {
+  REAL *restrict s = s_, *restrict dp = dp_;
+  REAL lse = (REAL)lse_, delta = (REAL)delta_;
+#pragma omp simd
+  for (int64_t i = 0; i < n; i++) {
+    REAL p = EXP(s[i] - lse);
+    s[i] = p;
+    dp[i] = p * (dp[i] - delta);
+  }
+}
+
+static TARGET void NAME(scale)(const void *x_, double factor_, void *y_, int64_t n) {
+  const REAL *x = x_;
+  REAL *y = y_, factor = (REAL)factor_;
+#pragma omp simd
+  for (int64_t i = 0; i < n; i++) y[i] = x[i] * factor;
+}
+
+static TARGET double NAME(dot)(const void *a_, const void *b_, int64_t n) {
+  const REAL *restrict a = a_, *restrict b = b_;
+  SUM(sum, a[i] * b[i])
+  return sum;
+}
+
 const rilli_row_math TABLE = {
     .softmax = NAME(softmax),
     .softmax_backward = NAME(softmax_backward),
@@ -339,6 +377,10 @@ const rilli_row_math TABLE = {
     .silu_backward = NAME(silu_backward),
     .add_product = NAME(add_product),
     .add = NAME(add),
+    .attend = NAME(attend),
+    .attend_backward = NAME(attend_backward),
+    .scale = NAME(scale),
+    .dot = NAME(dot),
 };
 
 #undef SUM

@@ -1,0 +1,122 @@
+/* AdamW. The update of a parameter is one op that overwrites it and its moments in one pass. */
+#include <math.h>
+
+#include "autograd/op.h"
+#include "ops/cpu/clones.h"
+#include "optim/optim_impl.h"
+#include "optim/update_impl.h"
+
+typedef struct {
+  double lr, shrink;           /* shrink = 1 - lr * weight decay */
+  double beta1, beta2, eps;
+  double correct1, correct2;   /* 1 / (1 - beta^t) */
+} attributes;
+
+enum { W, G, M, V, MASTER };
+
+/* ---- kernels ---- */
+
+RILLI_CLONES
+static void update_f32(float *restrict w, const float *restrict g, float *restrict m,
+                       float *restrict v, int64_t n, const attributes *a) {
+  float lr = (float)(a->lr * a->correct1), shrink = (float)a->shrink, eps = (float)a->eps;
+  float b1 = (float)a->beta1, b2 = (float)a->beta2, c1 = (float)(1 - a->beta1),
+        c2 = (float)(1 - a->beta2), root = (float)sqrt(a->correct2);
+  for (int64_t i = 0; i < n; i++) {
+    float mi = b1 * m[i] + c1 * g[i], vi = b2 * v[i] + c2 * (g[i] * g[i]);
+    m[i] = mi;
+    v[i] = vi;
+    w[i] = shrink * w[i] - lr * mi / (sqrtf(vi) * root + eps);
+  }
+}
+
+static void update_f64(double *restrict w, const double *restrict g, double *restrict m,
+                       double *restrict v, int64_t n, const attributes *a) {
+  for (int64_t i = 0; i < n; i++) {
+    m[i] = a->beta1 * m[i] + (1 - a->beta1) * g[i];
+    v[i] = a->beta2 * v[i] + (1 - a->beta2) * (g[i] * g[i]);
+    w[i] = a->shrink * w[i] -
+           a->lr * (m[i] * a->correct1) / (sqrt(v[i] * a->correct2) + a->eps);
+  }
+}
+
+static void update_part(const rill_call *call, int64_t at, int64_t n) {
+  const rill_array *in = call->in;
+  if (in[W].dtype == RILL_F64) {
+    update_f64((double *)in[W].data + at, (const double *)in[G].data + at,
+               (double *)in[M].data + at, (double *)in[V].data + at, n, call->attr);
+    return;
+  }
+  float *m = (float *)in[M].data + at, *v = (float *)in[V].data + at;
+  if (in[W].dtype == RILL_F32) {
+    update_f32((float *)in[W].data + at, (const float *)in[G].data + at, m, v, n, call->attr);
+    return;
+  }
+  enum { BLOCK = 256 };
+  rill_bf16 *w = (rill_bf16 *)in[W].data + at;
+  const rill_bf16 *g = (const rill_bf16 *)in[G].data + at;
+  float *master = (float *)in[MASTER].data + at, wide[BLOCK];
+  for (int64_t i = 0; i < n; i += BLOCK) {
+    int64_t count = n - i < BLOCK ? n - i : BLOCK;
+    for (int64_t j = 0; j < count; j++) wide[j] = rill_bf16_to_f32(g[i + j]);
+    update_f32(master + i, wide, m + i, v + i, count, call->attr);
+    for (int64_t j = 0; j < count; j++) w[i + j] = rill_bf16_from_f32(master[i + j]);
+  }
+}
+
+static bool run(const rill_call *call) {
+  rilli_update_pieces(call->env, rill_array_count(&call->in[W]), update_part, call);
+  return true;
+}
+
+static bool infer(rill_infer *q) { return rilli_update_infer(q, 2); }
+
+static const rill_op adamw_op = {.name = "adamw_update",
+                                 .in = {"w", "g", "m", "v", "master?"},
+                                 .attr_size = sizeof(attributes),
+                                 .infer = infer,
+                                 .kernels = {{RILL_CPU, "fused", NULL, run}},
+                                 .no_grad = "it overwrites its operands",
+                                 .writes = 1u << W | 1u << M | 1u << V | 1u << MASTER};
+
+/* ---- the optimizer ---- */
+
+static bool update(rill_optim *opt, const rill_parameter *p, rill_tensor *const *slot) {
+  const rill_adamw_opts *o = &opt->opts.adamw;
+  double t = (double)opt->report.steps;
+  attributes attr = {.lr = opt->lr,
+                     .shrink = p->no_decay ? 1 : 1 - opt->lr * o->weight_decay,
+                     .beta1 = o->beta1,
+                     .beta2 = o->beta2,
+                     .eps = o->eps,
+                     .correct1 = 1 / (1 - pow(o->beta1, t)),
+                     .correct2 = 1 / (1 - pow(o->beta2, t))};
+  rill_tensor *in[] = {p->value, rill_grad(p->value), slot[0], slot[1], slot[2]};
+  rill_apply(&adamw_op, sizeof in / sizeof in[0], in, &attr);
+  return !rill_error(opt->ctx);
+}
+
+static const rilli_optim_kind KIND = {"adamw", {"m", "v", "master"}, update};
+
+static double beta(double given, double standard) {
+  if (given == 0) return standard;
+  return given == -1 ? 0 : given;
+}
+
+rill_optim *rill_adamw_new(rill_parameters params, rill_adamw_opts opts) {
+  static const char NAME[] = "rill_adamw_new";
+  rill_context *ctx = params.ctx;
+  if (opts.lr == 0) opts.lr = 1e-3;
+  if (opts.eps == 0) opts.eps = 1e-8;
+  opts.beta1 = beta(opts.beta1, 0.9);
+  opts.beta2 = beta(opts.beta2, 0.95);
+  if (!ctx || !rilli_optim_check(ctx, NAME, "lr", opts.lr, 1e6) ||
+      !rilli_optim_check(ctx, NAME, "weight_decay", opts.weight_decay, 1e6) ||
+      !rilli_optim_check(ctx, NAME, "beta1", opts.beta1, 0.9999999) ||
+      !rilli_optim_check(ctx, NAME, "beta2", opts.beta2, 0.9999999) ||
+      !rilli_optim_check(ctx, NAME, "eps", opts.eps, 1))
+    return NULL;
+  rill_optim *opt = rilli_optim_new(&KIND, params, opts.lr);
+  if (opt) opt->opts.adamw = opts;
+  return opt;
+}

@@ -1,0 +1,40 @@
+/* What optimizers share: optim.c keeps lists, counts and states; an optimizer brings its update. */
+#ifndef RILL_OPTIM_OPTIM_IMPL_H_
+#define RILL_OPTIM_OPTIM_IMPL_H_
+
+#include "optim/optim.h"
+
+enum { RILLI_SLOTS = 3 };
+
+typedef struct {
+  const char *name;              /* "adamw" */
+  const char *slot[RILLI_SLOTS]; /* names of a parameter's state tensors; NULL = none. "master" is
+                                    there for bf16 parameters only, and begins as their values */
+  /* Updates one parameter that has a gradient. slot[j]: its state tensors, NULL where it has none. */
+  bool (*update)(rill_optim *opt, const rill_parameter *p, rill_tensor *const *slot);
+} rilli_optim_kind;
+
+struct rill_optim {
+  rill_context *ctx;
+  const rilli_optim_kind *kind;
+  rill_parameters params;
+  double lr;
+  union {
+    rill_adamw_opts adamw;
+    rill_sgd_opts sgd;
+  } opts;
+  rill_optim_report report;
+  rill_tensor **slot;  /* [count, RILLI_SLOTS] */
+  rill_tensor *steps;  /* i64 [1]: report.steps as it was when the state was asked for */
+  int64_t state_count;
+  rill_parameter *state; /* [state_count] */
+};
+
+/* A new optimizer without options; NULL and an error when memory is short. */
+rill_optim *rilli_optim_new(const rilli_optim_kind *kind, rill_parameters params, double lr);
+
+/* Is 0 <= value <= high? Records an error that names function and option if not. */
+bool rilli_optim_check(rill_context *ctx, const char *function, const char *option, double value,
+                       double high);
+
+#endif /* RILL_OPTIM_OPTIM_IMPL_H_ */

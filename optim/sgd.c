@@ -1,0 +1,103 @@
+/* Gradient descent with momentum. */
+#include "autograd/op.h"
+#include "ops/cpu/clones.h"
+#include "optim/optim_impl.h"
+#include "optim/update_impl.h"
+
+typedef struct {
+  double lr, shrink; /* shrink = 1 - lr * weight decay */
+  double momentum;
+  bool nesterov;
+} attributes;
+
+enum { W, G, U, MASTER };
+
+/* ---- kernels ---- */
+
+RILLI_CLONES
+static void update_f32(float *restrict w, const float *restrict g, float *restrict u, int64_t n,
+                       const attributes *a) {
+  float lr = (float)a->lr, shrink = (float)a->shrink, momentum = (float)a->momentum;
+  float of_g = a->nesterov ? 1 : 0, of_u = a->nesterov ? momentum : 1;
+  for (int64_t i = 0; i < n; i++) {
+    float ui = momentum * u[i] + g[i];
+    u[i] = ui;
+    w[i] = shrink * w[i] - lr * (of_g * g[i] + of_u * ui);
+  }
+}
+
+static void update_f64(double *restrict w, const double *restrict g, double *restrict u, int64_t n,
+                       const attributes *a) {
+  double of_g = a->nesterov ? 1 : 0, of_u = a->nesterov ? a->momentum : 1;
+  for (int64_t i = 0; i < n; i++) {
+    u[i] = a->momentum * u[i] + g[i];
+    w[i] = a->shrink * w[i] - a->lr * (of_g * g[i] + of_u * u[i]);
+  }
+}
+
+static void update_part(const rill_call *call, int64_t at, int64_t n) {
+  const rill_array *in = call->in;
+  if (in[W].dtype == RILL_F64) {
+    update_f64((double *)in[W].data + at, (const double *)in[G].data + at,
+               (double *)in[U].data + at, n, call->attr);
+    return;
+  }
+  float *u = (float *)in[U].data + at;
+  if (in[W].dtype == RILL_F32) {
+    update_f32((float *)in[W].data + at, (const float *)in[G].data + at, u, n, call->attr);
+    return;
+  }
+  enum { BLOCK = 256 };
+  rill_bf16 *w = (rill_bf16 *)in[W].data + at;
+  const rill_bf16 *g = (const rill_bf16 *)in[G].data + at;
+  float *master = (float *)in[MASTER].data + at, wide[BLOCK];
+  for (int64_t i = 0; i < n; i += BLOCK) {
+    int64_t count = n - i < BLOCK ? n - i : BLOCK;
+    for (int64_t j = 0; j < count; j++) wide[j] = rill_bf16_to_f32(g[i + j]);
+    update_f32(master + i, wide, u + i, count, call->attr);
+    for (int64_t j = 0; j < count; j++) w[i + j] = rill_bf16_from_f32(master[i + j]);
+  }
+}
+
+static bool run(const rill_call *call) {
+  rilli_update_pieces(call->env, rill_array_count(&call->in[W]), update_part, call);
+  return true;
+}
+
+static bool infer(rill_infer *q) { return rilli_update_infer(q, 1); }
+
+static const rill_op sgd_op = {.name = "sgd_update",
+                               .in = {"w", "g", "u", "master?"},
+                               .attr_size = sizeof(attributes),
+                               .infer = infer,
+                               .kernels = {{RILL_CPU, "fused", NULL, run}},
+                               .no_grad = "it overwrites its operands",
+                               .writes = 1u << W | 1u << U | 1u << MASTER};
+
+/* ---- the optimizer ---- */
+
+static bool update(rill_optim *opt, const rill_parameter *p, rill_tensor *const *slot) {
+  const rill_sgd_opts *o = &opt->opts.sgd;
+  attributes attr = {.lr = opt->lr,
+                     .shrink = p->no_decay ? 1 : 1 - opt->lr * o->weight_decay,
+                     .momentum = o->momentum,
+                     .nesterov = o->nesterov};
+  rill_tensor *in[] = {p->value, rill_grad(p->value), slot[0], slot[1]};
+  rill_apply(&sgd_op, sizeof in / sizeof in[0], in, &attr);
+  return !rill_error(opt->ctx);
+}
+
+static const rilli_optim_kind KIND = {"sgd", {"u", "master"}, update};
+
+rill_optim *rill_sgd_new(rill_parameters params, rill_sgd_opts opts) {
+  static const char NAME[] = "rill_sgd_new";
+  rill_context *ctx = params.ctx;
+  if (opts.lr == 0) opts.lr = 1e-2;
+  if (!ctx || !rilli_optim_check(ctx, NAME, "lr", opts.lr, 1e6) ||
+      !rilli_optim_check(ctx, NAME, "weight_decay", opts.weight_decay, 1e6) ||
+      !rilli_optim_check(ctx, NAME, "momentum", opts.momentum, 1))
+    return NULL;
+  rill_optim *opt = rilli_optim_new(&KIND, params, opts.lr);
+  if (opt) opt->opts.sgd = opts;
+  return opt;
+}
