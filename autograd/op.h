@@ -126,6 +126,10 @@ void rill_sample_add(rill_samples *samples, rill_sample sample);
  */
 void rill_op_samples(const rill_op *op, void (*each)(void *user, const rill_sample *sample),
                      void *user);
+/* Draws the inputs of a sample into in[] (room for RILL_MAX_INPUTS; absent ones are NULL), with
+ * `dtype` as the dtype under test. Returns how many there are. */
+int rill_sample_tensors(rill_context *ctx, const rill_op *op, const rill_sample *sample,
+                        rill_dtype dtype, rill_tensor **in);
 
 /* ---- the op ---- */
 

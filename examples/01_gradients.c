@@ -2,12 +2,14 @@
  *
  *   bazel run //examples:01_gradients
  *
- * Mark leaves with rill_require_grad, compute, call rill_backward. rill_gradcheck compares with finite differences. */
+ * Mark leaves with rill_require_grad, compute, call rill_backward. rill_gradcheck compares with
+ * finite differences. */
 #include <stdio.h>
 
 #include "ops/ops.h"
 
-/* Any function of tensors can be checked: it reads in[] and sets out[]. This one is a two-layer network's loss. */
+/* Any function of tensors can be checked: it reads in[] and sets out[]. This one is a two-layer
+ * network's loss. */
 static void loss(void *user, int inputs, rill_tensor *const *in, int outputs, rill_tensor **out) {
   (void)user, (void)inputs, (void)outputs;
   rill_tensor *x = in[0], *w1 = in[1], *w2 = in[2];
@@ -16,7 +18,8 @@ static void loss(void *user, int inputs, rill_tensor *const *in, int outputs, ri
 }
 
 /* Residual linear attention has a derivative derived by hand; it is checked in the same way. */
-static void residual_attention(void *user, int inputs, rill_tensor *const *in, int outputs, rill_tensor **out) {
+static void residual_attention(void *user, int inputs, rill_tensor *const *in, int outputs,
+                               rill_tensor **out) {
   (void)user, (void)inputs, (void)outputs;
   rill_tensor *q = rill_l2norm(in[0], 0), *k = rill_l2norm(in[1], 0), *v = in[2];
   rill_recur_opts gates = {.log_alpha = rill_logsigmoid(in[3]),
@@ -54,7 +57,8 @@ int main(void) {
 
   rill_tensor *operand[6];
   for (int i = 0; i < 6; i++) {
-    rill_shape shape = i < 3 ? RILL_SHAPE(1, 7, 2, 3) : RILL_SHAPE(1, 7, 2); /* [B, T, H, D] and [B, T, H] */
+    rill_shape shape =
+        i < 3 ? RILL_SHAPE(1, 7, 2, 3) : RILL_SHAPE(1, 7, 2); /* [B, T, H, D] and [B, T, H] */
     operand[i] = rill_require_grad(rill_randn(ctx, RILL_F64, shape));
   }
   report = rill_gradcheck(residual_attention, NULL, 6, operand, 1, (rill_gradcheck_opts){0});

@@ -2,8 +2,9 @@
  *
  *   bazel run //examples:03_own_op
  *
- * An op is one constant struct: names, what it infers, a kernel, a derivative. This one is softsign, x / (1 + |x|). It then
- * works like any other op: broadcasting, errors, graphs, and the gradient check. */
+ * An op is one constant struct: names, what it infers, a kernel, a derivative. This one is
+ * softsign, x / (1 + |x|). It then works like any other op: broadcasting, errors, graphs, and the
+ * gradient check. */
 #include <math.h>
 #include <stdio.h>
 
@@ -49,7 +50,8 @@ static const rill_op softsign_op = {
 
 static rill_tensor *softsign(rill_tensor *x) { return RILL_APPLY(&softsign_op, NULL, x); }
 
-static void checked(void *user, int inputs, rill_tensor *const *in, int outputs, rill_tensor **out) {
+static void checked(void *user, int inputs, rill_tensor *const *in, int outputs,
+                    rill_tensor **out) {
   (void)user, (void)inputs, (void)outputs;
   out[0] = softsign(in[0]);
 }

@@ -49,8 +49,8 @@ static rill_tensor *cached(const rill_attention *f, const char *name, rill_tenso
   rill_tensor *cache = NULL;
   if (before) cache = rill_state_get(state, path, name, RILL_SHAPE(B, before, G, D));
   if (!cache || before < capacity) {
-    rill_tensor *larger = rill_zeros(rill_context_of(x), rill_dtype_of(x),
-                                     RILL_SHAPE(B, capacity, G, D));
+    rill_tensor *larger =
+        rill_zeros(rill_context_of(x), rill_dtype_of(x), RILL_SHAPE(B, capacity, G, D));
     if (cache)
       rill_assign(rill_slice(larger, 1, 0, position, 1), rill_slice(cache, 1, 0, position, 1));
     rill_state_put(state, path, name, larger);

@@ -29,8 +29,9 @@ typedef struct {
 /* Registers its parameters in m itself. Sizes that do not fit each other are an error and NULL. */
 rill_attention *rill_attention_new(rill_module *m, rill_attention_opts opts);
 
-/* Causal: x [B, T, width] -> the same. With a state (NULL = none), keys and values of earlier tokens
- * are seen too and those of x are added: the state grows by 2 groups x head_size numbers a token. */
+/* Causal: x [B, T, width] -> the same. With a state (NULL = none), keys and values of earlier
+ * tokens are seen too and those of x are added: the state grows by 2 groups x head_size numbers a
+ * token. */
 rill_tensor *rill_attention_apply(const rill_attention *f, rill_tensor *x, rill_state *state);
 
 #ifdef __cplusplus

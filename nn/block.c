@@ -14,13 +14,13 @@ static void make_mixer(rill_block *f, rill_module *m, const rill_block_opts *o) 
                                                                .out_init = o->out_init});
     return;
   }
-  f->mixer = rill_mixer_new(
-      m, (rill_mixer_opts){.width = o->width,
-                           .heads = o->heads,
-                           .key_size = o->key_size,
-                           .value_size = o->value_size,
-                           .parts = o->parts ? *o->parts : rill_parts_of(o->mixer),
-                           .out_init = o->out_init});
+  f->mixer =
+      rill_mixer_new(m, (rill_mixer_opts){.width = o->width,
+                                          .heads = o->heads,
+                                          .key_size = o->key_size,
+                                          .value_size = o->value_size,
+                                          .parts = o->parts ? *o->parts : rill_parts_of(o->mixer),
+                                          .out_init = o->out_init});
 }
 
 rill_block *rill_block_new(rill_module *m, rill_block_opts opts) {

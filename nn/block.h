@@ -13,17 +13,18 @@ extern "C" {
 
 typedef struct {
   int64_t width;
-  int64_t heads;          /* 0 = 1 */
-  const rill_rule *mixer; /* mixes tokens by this rule; NULL = by softmax attention */
-  const rill_parts *parts; /* of the mixer; NULL = rill_parts_of(mixer). Its rule is used if both are
-                              given */
-  int64_t hidden;         /* of the feed-forward layer; 0 = rill_mlp_hidden(width) */
+  int64_t heads;           /* 0 = 1 */
+  const rill_rule *mixer;  /* mixes tokens by this rule; NULL = by softmax attention */
+  const rill_parts *parts; /* of the mixer; NULL = rill_parts_of(mixer). Its rule is used if both
+                              are given */
+  int64_t hidden;          /* of the feed-forward layer; 0 = rill_mlp_hidden(width) */
   bool no_mlp;
-  int64_t key_size, value_size; /* of a head; 0 = width / heads. Attention has head_size = key_size */
-  int64_t groups;               /* softmax attention: heads of k and v; 0 = heads */
-  double rotary_base;           /* softmax attention; 0 = 10000 */
-  double norm_eps;              /* of the block's norms; 0 = 1e-6 */
-  rill_init out_init;           /* of o_proj and down_proj; default: as every linear layer */
+  int64_t key_size,
+      value_size;     /* of a head; 0 = width / heads. Attention has head_size = key_size */
+  int64_t groups;     /* softmax attention: heads of k and v; 0 = heads */
+  double rotary_base; /* softmax attention; 0 = 10000 */
+  double norm_eps;    /* of the block's norms; 0 = 1e-6 */
+  rill_init out_init; /* of o_proj and down_proj; default: as every linear layer */
 } rill_block_opts;
 
 typedef struct {

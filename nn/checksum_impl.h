@@ -1,6 +1,6 @@
 /* A 64-bit checksum of bytes, for detecting damage (not for security). Four lanes take turns at the
- * 8-byte words; each step can be undone, so any change of one word changes the sum. Bytes may come in
- * pieces of any length. */
+ * 8-byte words; each step can be undone, so any change of one word changes the sum. Bytes may come
+ * in pieces of any length. */
 #ifndef RILL_NN_CHECKSUM_IMPL_H_
 #define RILL_NN_CHECKSUM_IMPL_H_
 

@@ -18,9 +18,9 @@ typedef struct {
   const char *key;
   kind kind;
   size_t offset;
-  double low, high;            /* of numbers, both included */
-  const char *const *choices;  /* NULL-terminated; the value is the index */
-  bool recurrent;              /* means nothing for softmax attention */
+  double low, high;           /* of numbers, both included */
+  const char *const *choices; /* NULL-terminated; the value is the index */
+  bool recurrent;             /* means nothing for softmax attention */
 } field;
 
 static const char *const DECAY[] = {"none", "head", "token", "channel", NULL};
@@ -35,13 +35,20 @@ static const char *const NORM[] = {"none", "rms", "group", "all", NULL};
 enum { MANY = 1 << 30, WIDEST = 1 << 24 };
 
 #define AT(name) offsetof(rill_lm_config, name)
-#define INT(name, low, high) {#name, INTEGER, AT(name), low, high, NULL, false}
-#define FLAG(name) {#name, BOOLEAN, AT(name), 0, 1, NULL, false}
-#define REALS(name, low, high) {#name, REAL, AT(name), low, high, NULL, false}
-#define PART_INT(key, name, low, high) {key, INTEGER, AT(parts.name), low, high, NULL, true}
-#define PART_FLAG(name) {#name, BOOLEAN, AT(parts.name), 0, 1, NULL, true}
-#define PART_REAL(key, name, low, high) {key, REAL, AT(parts.name), low, high, NULL, true}
-#define PART_CHOICE(key, name, list) {key, CHOICE, AT(parts.name), 0, 0, list, true}
+#define INT(name, low, high) \
+  { #name, INTEGER, AT(name), low, high, NULL, false }
+#define FLAG(name) \
+  { #name, BOOLEAN, AT(name), 0, 1, NULL, false }
+#define REALS(name, low, high) \
+  { #name, REAL, AT(name), low, high, NULL, false }
+#define PART_INT(key, name, low, high) \
+  { key, INTEGER, AT(parts.name), low, high, NULL, true }
+#define PART_FLAG(name) \
+  { #name, BOOLEAN, AT(parts.name), 0, 1, NULL, true }
+#define PART_REAL(key, name, low, high) \
+  { key, REAL, AT(parts.name), low, high, NULL, true }
+#define PART_CHOICE(key, name, list) \
+  { key, CHOICE, AT(parts.name), 0, 0, list, true }
 
 /* The first four are required. */
 enum { REQUIRED = 4 };
@@ -87,15 +94,10 @@ enum { MODEL_FIELDS = sizeof MODEL / sizeof MODEL[0] };
 #undef AT
 #define AT(name) offsetof(rill_lm_training, name)
 
-static const field TRAINING[] = {REALS(lr, 0, 1e3),
-                                 REALS(min_lr, 0, 1e3),
-                                 REALS(weight_decay, 0, 1e3),
-                                 REALS(beta1, 0, 1),
-                                 REALS(beta2, 0, 1),
-                                 REALS(clip, 0, 1e12),
-                                 INT(batch_tokens, 0, 1e15),
-                                 INT(warmup_tokens, 0, 1e15),
-                                 INT(total_tokens, 0, 1e15)};
+static const field TRAINING[] = {
+    REALS(lr, 0, 1e3),          REALS(min_lr, 0, 1e3),       REALS(weight_decay, 0, 1e3),
+    REALS(beta1, 0, 1),         REALS(beta2, 0, 1),          REALS(clip, 0, 1e12),
+    INT(batch_tokens, 0, 1e15), INT(warmup_tokens, 0, 1e15), INT(total_tokens, 0, 1e15)};
 enum { TRAINING_FIELDS = sizeof TRAINING / sizeof TRAINING[0] };
 
 static const char PAPER[] = "paper_";
@@ -111,24 +113,25 @@ static bool refuse(char *message, const char *format, ...) {
   return false;
 }
 
-/* Edits that turn a into b; large for long texts. */
+/* Edits that turn a into b: letters changed, added, left out, or two exchanged. Large for long
+ * texts. */
 static int distance(const char *a, const char *b) {
   enum { LONGEST = 40 };
-  int row[LONGEST + 1];
-  int n = (int)strlen(b);
-  if (strlen(a) > LONGEST || n > LONGEST) return LONGEST;
-  for (int j = 0; j <= n; j++) row[j] = j;
-  for (int i = 1; a[i - 1]; i++) {
-    int corner = row[0];
-    row[0] = i;
-    for (int j = 1; j <= n; j++) {
-      int change = corner + (a[i - 1] != b[j - 1]);
-      corner = row[j];
-      int other = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
-      row[j] = change < other ? change : other;
+  int d[LONGEST + 1][LONGEST + 1];
+  int m = (int)strlen(a), n = (int)strlen(b);
+  if (m > LONGEST || n > LONGEST) return LONGEST;
+  for (int i = 0; i <= m; i++) {
+    for (int j = 0; j <= n; j++) {
+      d[i][j] = i + j;
+      if (i == 0 || j == 0) continue;
+      int other = (d[i - 1][j] < d[i][j - 1] ? d[i - 1][j] : d[i][j - 1]) + 1;
+      int change = d[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
+      d[i][j] = change < other ? change : other;
+      bool swapped = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
+      if (swapped && d[i - 2][j - 2] + 1 < d[i][j]) d[i][j] = d[i - 2][j - 2] + 1;
     }
   }
-  return row[n];
+  return d[m][n];
 }
 
 static const char *nearest_key(const char *key, const field *fields, int count, const char *first) {
@@ -158,8 +161,8 @@ static bool read_choice(const field *f, const json_t *value, char *at, char *mes
     size_t used = strlen(known);
     snprintf(known + used, sizeof known - used, "%s\"%s\"", i ? ", " : "", f->choices[i]);
   }
-  return refuse(message, "\"%s\" must be one of %s%s%.60s%s", f->key, known,
-                text ? ", not \"" : "", text ? text : "", text ? "\"" : "");
+  return refuse(message, "\"%s\" must be one of %s%s%.60s%s", f->key, known, text ? ", not \"" : "",
+                text ? text : "", text ? "\"" : "");
 }
 
 static bool read_field(const field *f, const json_t *value, char *object, char *message) {

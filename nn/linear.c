@@ -9,8 +9,7 @@ rill_linear *rill_linear_new_with(rill_module *m, const char *name, int64_t inpu
   rill_module *sub = m ? rill_submodule(m, "%s", name) : NULL;
   rill_linear *f = rilli_layer_alloc(sub, sizeof *f);
   if (!f) return NULL;
-  if (opts.init.kind == RILL_INIT_DEFAULT)
-    opts.init = rill_init_normal(rill_module_options(m).std);
+  if (opts.init.kind == RILL_INIT_DEFAULT) opts.init = rill_init_normal(rill_module_options(m).std);
   f->module = sub;
   f->weight = rill_param(sub, "weight", RILL_SHAPE(outputs, inputs), opts.init);
   if (opts.bias) f->bias = rill_param(sub, "bias", RILL_SHAPE(outputs), opts.bias_init);

@@ -29,8 +29,8 @@ typedef struct {
 /* Options for the module of such a model: its initial standard deviation. */
 rill_module_opts rill_lm_module_opts(const rill_lm_config *config, rill_dtype dtype);
 
-/* Registers a model's parameters in m. Initial weights are normal with the standard deviation of the
- * module. NULL and an error when the configuration is not one, or memory is short. */
+/* Registers a model's parameters in m. Initial weights are normal with the standard deviation of
+ * the module. NULL and an error when the configuration is not one, or memory is short. */
 rill_lm *rill_lm_new(rill_module *m, const rill_lm_config *config);
 
 /* ids [B, T], i32 or i64 in [0, vocab) -> logits [B, T, vocab] */

@@ -24,8 +24,7 @@ static bool check(rill_module *m, const rill_mixer_opts *o) {
     return refuse(m, "width, heads, key_size and value_size must be > 0");
   if (p->groups <= 0 || o->heads % p->groups != 0)
     return refuse(m, "the number of key groups must divide the number of heads");
-  if (p->rotary && o->key_size % 2 != 0)
-    return refuse(m, "rotary positions need an even key_size");
+  if (p->rotary && o->key_size % 2 != 0) return refuse(m, "rotary positions need an even key_size");
   if (p->conv < 0 || p->rank < 0) return refuse(m, "conv and rank must be >= 0");
   if (p->step_gate && (p->rule.decay != RILL_DECAY_TOKEN || !p->rule.beta))
     return refuse(m, "a step gate needs a rule with a decay per token and with beta");
@@ -70,7 +69,8 @@ static void make_gates(rill_mixer *f) {
     f->decay_up = rill_linear_new_with(m, "decay_up", o->parts.rank, o->heads * o->key_size,
                                        (rill_linear_opts){.bias = true});
   }
-  if (rule->beta && !o->parts.step_gate) f->beta = rill_linear_new(m, "beta_proj", o->width, o->heads);
+  if (rule->beta && !o->parts.step_gate)
+    f->beta = rill_linear_new(m, "beta_proj", o->width, o->heads);
   if (rill_rule_has_gamma(rule)) f->gamma = rill_linear_new(m, "gamma_proj", o->width, o->heads);
   if (o->parts.skip) f->skip = rill_param_as(m, "skip", real, heads, rill_init_constant(1));
 }
@@ -101,8 +101,8 @@ static void make_output(rill_mixer *f) {
       f->norm = rill_rmsnorm_new(m, "norm", values);
       break;
   }
-  f->o = rill_linear_new_with(m, "o_proj", values, o->width,
-                              (rill_linear_opts){.init = o->out_init});
+  f->o =
+      rill_linear_new_with(m, "o_proj", values, o->width, (rill_linear_opts){.init = o->out_init});
 }
 
 rill_mixer *rill_mixer_new(rill_module *m, rill_mixer_opts opts) {

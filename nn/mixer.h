@@ -33,8 +33,8 @@ typedef struct {
 
 typedef struct {
   rill_module *module;
-  rill_mixer_opts opts;             /* no size left at 0 */
-  rill_linear *q, *k, *v, *g, *o;   /* "q_proj" ...; g, the output gate, may be NULL */
+  rill_mixer_opts opts;                /* no size left at 0 */
+  rill_linear *q, *k, *v, *g, *o;      /* "q_proj" ...; g, the output gate, may be NULL */
   rill_conv *q_conv, *k_conv, *v_conv; /* or NULL */
   rill_linear *alpha, *beta, *gamma;   /* "alpha_proj" ...: [heads, width], or NULL */
   rill_linear *decay_down, *decay_up;  /* GLA: [rank, width], [heads * key_size, rank], or NULL */

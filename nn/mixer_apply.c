@@ -100,8 +100,7 @@ static rill_tensor *recur(const rill_mixer *f, rill_tensor *q, rill_tensor *k, r
   if (p->qk_scale) q = rill_scale(q, 1 / sqrt((double)f->opts.key_size));
   if (p->normaliser) v = add_ones(v);
   opts.clip = p->clip;
-  rill_shape shape =
-      RILL_SHAPE(rill_size(q, 0), f->opts.heads, rill_size(v, 3), f->opts.key_size);
+  rill_shape shape = RILL_SHAPE(rill_size(q, 0), f->opts.heads, rill_size(v, 3), f->opts.key_size);
   if (state) {
     opts.s0 = rill_state_get(state, path, "s", shape);
     opts.r0 = rill_state_get(state, path, "r", shape);

@@ -5,8 +5,8 @@
  *    `- block.0    params: block.0.w
  *    `- block.1    params: block.1.w
  *
- * A list that is full moves to one of twice the size, and the old one stays as it is: what was given
- * out remains valid. Everything is memory of the context. */
+ * A list that is full moves to one of twice the size, and the old one stays as it is: what was
+ * given out remains valid. Everything is memory of the context. */
 #include "nn/module.h"
 
 #include <stdarg.h>

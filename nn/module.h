@@ -1,7 +1,8 @@
 /* Modules: trees of named parameters.
  *
- * A model is a struct of your own; a module only remembers which tensors are its parameters and what
- * their paths are ("block.3.mixer.q_proj.weight"). Optimizers and checkpoints work on these lists.
+ * A model is a struct of your own; a module only remembers which tensors are its parameters and
+ * what their paths are ("block.3.mixer.q_proj.weight"). Optimizers and checkpoints work on these
+ * lists.
  *
  *   rill_module *net = rill_module_new(ctx);
  *   rill_tensor *w = rill_param(rill_submodule(net, "part.%d", 1), "w", RILL_SHAPE(3, 4),
@@ -41,8 +42,8 @@ rill_tensor *rill_param(rill_module *m, const char *name, rill_shape shape, rill
 /* The same in a dtype of its own. */
 rill_tensor *rill_param_as(rill_module *m, const char *name, rill_dtype dtype, rill_shape shape,
                            rill_init init);
-/* Registers x as a tensor that is not trained but saved with the module. It is kept until the context
- * is freed. */
+/* Registers x as a tensor that is not trained but saved with the module. It is kept until the
+ * context is freed. */
 rill_tensor *rill_buffer(rill_module *m, const char *name, rill_tensor *x);
 
 /* All parameters (buffers) of m and of the modules inside it, in the order of their making, with

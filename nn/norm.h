@@ -38,7 +38,7 @@ typedef struct {
   rill_tensor *weight; /* [heads * size], "weight", begins at 1 */
   rill_tensor *bias;   /* [heads * size], "bias", begins at 0 */
   int64_t heads, size;
-  double eps;          /* 0 = 1e-5 */
+  double eps; /* 0 = 1e-5 */
 } rill_groupnorm;
 
 rill_groupnorm *rill_groupnorm_new(rill_module *m, const char *name, int64_t heads, int64_t size);

@@ -34,10 +34,8 @@ static const rill_parts gla = {
     .qk_scale = true, .rank = 16, .norm = RILL_OUTPUT_NORM_RMS, .gate = true};
 
 /* Yang et al. 2024b, section 3.3. */
-static const rill_parts deltanet = {.feature = RILL_FEATURE_SILU,
-                                    .qk_norm = true,
-                                    .conv = 4,
-                                    .norm = RILL_OUTPUT_NORM_RMS};
+static const rill_parts deltanet = {
+    .feature = RILL_FEATURE_SILU, .qk_norm = true, .conv = 4, .norm = RILL_OUTPUT_NORM_RMS};
 
 /* Yang et al. 2024a, figure 1. */
 static const rill_parts gdn = {.feature = RILL_FEATURE_SILU,

@@ -31,14 +31,14 @@ typedef struct {
   rill_rule rule;
   double clip; /* bound of the residual; 0 = 1 */
   rill_feature feature;
-  bool qk_norm;    /* queries and keys have length 1 */
-  bool qk_scale;   /* queries are divided by sqrt(key size) */
-  bool rotary;     /* queries and keys are turned by their position */
-  int64_t conv;    /* width of the short convolution of q, k and v; 0 = none. SiLU, if it is the
-                      feature, then applies to v too */
+  bool qk_norm;  /* queries and keys have length 1 */
+  bool qk_scale; /* queries are divided by sqrt(key size) */
+  bool rotary;   /* queries and keys are turned by their position */
+  int64_t conv;  /* width of the short convolution of q, k and v; 0 = none. SiLU, if it is the
+                    feature, then applies to v too */
   bool conv_bias;
-  int64_t groups;  /* heads of q and k, shared by the heads of v; 0 = all heads */
-  bool step_gate;  /* beta = softplus(w x + b), the step size that also scales the decay (Mamba-2) */
+  int64_t groups; /* heads of q and k, shared by the heads of v; 0 = all heads */
+  bool step_gate; /* beta = softplus(w x + b), the step size that also scales the decay (Mamba-2) */
   double beta_max; /* beta = beta_max sigmoid(w x); 0 = 1. 2 allows negative eigenvalues */
   int64_t rank;    /* of the channel decay's projection (GLA); 0 = 16 */
   bool skip;       /* o += d v with a number d for each head (Mamba-2) */
@@ -48,8 +48,8 @@ typedef struct {
   bool gate_first; /* before the norm (Mamba-2) instead of after it */
 } rill_parts;
 
-/* The parts of the rule's own model, found by the rule's name; those of the like-for-like setting for
- * names that are no model's. */
+/* The parts of the rule's own model, found by the rule's name; those of the like-for-like setting
+ * for names that are no model's. */
 rill_parts rill_parts_of(const rill_rule *rule);
 
 /* SiLU and length 1 for q and k, no convolution, output norm and gate: figure 1 of the paper. */

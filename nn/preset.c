@@ -6,13 +6,27 @@
 #include "nn/config.h"
 #include "nn/mlp.h"
 
-const char *const rill_lm_presets[] = {
-    "transformer",       "linear_attention",       "retnet",       "mamba2",
-    "sgla",              "gla",                    "deltanet",     "gdn",
-    "rla",               "rdn",                    "paper_transformer",
-    "paper_linear_attention", "paper_retnet",      "paper_mamba2", "paper_sgla",
-    "paper_gla",         "paper_deltanet",         "paper_gdn",    "paper_rla",
-    "paper_rdn",         NULL};
+const char *const rill_lm_presets[] = {"transformer",
+                                       "linear_attention",
+                                       "retnet",
+                                       "mamba2",
+                                       "sgla",
+                                       "gla",
+                                       "deltanet",
+                                       "gdn",
+                                       "rla",
+                                       "rdn",
+                                       "paper_transformer",
+                                       "paper_linear_attention",
+                                       "paper_retnet",
+                                       "paper_mamba2",
+                                       "paper_sgla",
+                                       "paper_gla",
+                                       "paper_deltanet",
+                                       "paper_gdn",
+                                       "paper_rla",
+                                       "paper_rdn",
+                                       NULL};
 
 static const char PAPER[] = "paper_";
 

@@ -8,8 +8,8 @@
  * dtypes: F64 F32 BF16 I32 I64 U8 BOOL. Files from strangers are refused, with a message that says
  * what is wrong, when: the header is longer than 100,000,000 bytes or than the file, does not start
  * with '{', is not JSON, or has a key twice; there are more than 1,000,000 tensors; a name is empty
- * or longer than 4096 bytes; a dtype is unknown; a rank is above 8; sizes overflow; the byte count is
- * not that of dtype and shape; ranges overlap, leave gaps, or do not end with the file.
+ * or longer than 4096 bytes; a dtype is unknown; a rank is above 8; sizes overflow; the byte count
+ * is not that of dtype and shape; ranges overlap, leave gaps, or do not end with the file.
  *
  * Files written here hold a checksum of every tensor in the metadata ("checksum.NAME"); reading
  * verifies those that are there. */
@@ -57,8 +57,8 @@ rill_tensor *rill_safetensors_get(rill_safetensors *file, const char *name);
 
 /* Overwrites every tensor of `into` with the file's tensor of its name, converting between floating
  * dtypes. Names and shapes are compared and all checksums verified before anything is written; the
- * error names what is missing or differs, with both shapes. `exact`: tensors of the file that are not
- * in `into` are an error too. */
+ * error names what is missing or differs, with both shapes. `exact`: tensors of the file that are
+ * not in `into` are an error too. */
 bool rill_safetensors_load(rill_safetensors *file, rill_parameters into, bool exact);
 
 #ifdef __cplusplus

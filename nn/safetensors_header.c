@@ -1,5 +1,5 @@
-/* The header of a safetensors file: JSON from a stranger into checked entries. Nothing of it is used
- * before it has been checked. */
+/* The header of a safetensors file: JSON from a stranger into checked entries. Nothing of it is
+ * used before it has been checked. */
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdarg.h>
@@ -80,8 +80,9 @@ static bool read_range(const rill_safetensors *file, const char *name, const jso
   stored->begin = json_integer_value(begin);
   stored->end = json_integer_value(end);
   if (stored->begin < 0 || stored->end < stored->begin || stored->end > file->data_bytes)
-    return refuse(file, "tensor '%.*s': data_offsets [%" PRId64 ", %" PRId64
-                        "] do not lie in the %" PRId64 " bytes of data",
+    return refuse(file,
+                  "tensor '%.*s': data_offsets [%" PRId64 ", %" PRId64
+                  "] do not lie in the %" PRId64 " bytes of data",
                   SHOWN, name, stored->begin, stored->end, file->data_bytes);
   int64_t count, bytes;
   int64_t each = (int64_t)rill_dtype_size(stored->head.dtype);
@@ -130,8 +131,7 @@ static bool allocate(rill_safetensors *file, json_t *root, json_t *metadata) {
   json_t *value;
   json_object_foreach(root, key, value) text += strlen(key) + 1;
   json_object_foreach(metadata, key, value) {
-    if (!json_is_string(value))
-      return refuse(file, "metadata '%.*s' is no string", SHOWN, key);
+    if (!json_is_string(value)) return refuse(file, "metadata '%.*s' is no string", SHOWN, key);
     text += strlen(key) + json_string_length(value) + 2;
   }
   size_t count = json_object_size(root) - (metadata ? 1 : 0);
@@ -142,8 +142,8 @@ static bool allocate(rill_safetensors *file, json_t *root, json_t *metadata) {
   file->text = rill_owned_alloc(file->ctx, text);
   file->stored = rill_owned_alloc(file->ctx, (count + 1) * sizeof *file->stored);
   file->by_name = rill_owned_alloc(file->ctx, (count + 1) * sizeof *file->by_name);
-  file->metadata = rill_owned_alloc(
-      file->ctx, ((size_t)file->metadata_count + 1) * sizeof *file->metadata);
+  file->metadata =
+      rill_owned_alloc(file->ctx, ((size_t)file->metadata_count + 1) * sizeof *file->metadata);
   return file->text && file->stored && file->by_name && file->metadata;
 }
 
@@ -159,8 +159,9 @@ static bool check_ranges(const rill_safetensors *file) {
   for (int64_t i = 0; i < file->count; i++) {
     const rilli_stored *s = &file->stored[i];
     if (s->begin != end)
-      return refuse(file, "tensor '%.*s' begins at byte %" PRId64 " where %" PRId64
-                          " was expected: ranges overlap or leave a gap",
+      return refuse(file,
+                    "tensor '%.*s' begins at byte %" PRId64 " where %" PRId64
+                    " was expected: ranges overlap or leave a gap",
                     SHOWN, s->head.name, s->begin, end);
     end = s->end;
   }
@@ -223,7 +224,8 @@ bool rilli_safetensors_parse(rill_safetensors *file, const char *header, size_t 
   json_error_t error;
   if (n == 0 || header[0] != '{') return refuse(file, "the header does not start with '{'");
   json_t *root = json_loadb(header, n, JSON_REJECT_DUPLICATES, &error);
-  if (!root) return refuse(file, "the header is not valid: byte %d: %s", error.position, error.text);
+  if (!root)
+    return refuse(file, "the header is not valid: byte %d: %s", error.position, error.text);
   bool done = read_root(file, root);
   json_decref(root);
   return done;

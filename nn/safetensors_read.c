@@ -164,8 +164,7 @@ static rill_tensor *read_stored(rill_safetensors *file, const rilli_stored *s) {
   if (done) {
     rilli_checksum sum = rilli_checksum_new();
     rilli_checksum_add(&sum, values, (size_t)bytes);
-    done = check_sum(file, s, sum) &&
-           check_booleans(file, s, (const unsigned char *)values, bytes);
+    done = check_sum(file, s, sum) && check_booleans(file, s, (const unsigned char *)values, bytes);
   }
   rill_tensor *x = done ? rill_from(ctx, s->head.dtype, s->head.shape, values)
                         : rill_zeros(ctx, RILL_F32, RILL_SHAPE(0));
@@ -195,12 +194,10 @@ static bool check_entry(const rill_safetensors *file, const rill_parameter *p) {
   }
   const rill_safetensors_entry *have = &file->stored[i].head;
   rill_shape want = rill_shape_of(p->value);
-  if (!rill_shape_equal(have->shape, want) ||
-      !convertible(have->dtype, rill_dtype_of(p->value))) {
+  if (!rill_shape_equal(have->shape, want) || !convertible(have->dtype, rill_dtype_of(p->value))) {
     rill_fail(file->ctx, RILL_ERROR_FILE, "%s: tensor '%s' is %s %s; the model needs %s %s",
-              file->path, p->name, rill_dtype_name(have->dtype),
-              rill_shape_print(have->shape).text, rill_dtype_name(rill_dtype_of(p->value)),
-              rill_shape_print(want).text);
+              file->path, p->name, rill_dtype_name(have->dtype), rill_shape_print(have->shape).text,
+              rill_dtype_name(rill_dtype_of(p->value)), rill_shape_print(want).text);
     return false;
   }
   return true;

@@ -1,5 +1,5 @@
-/* States: a small table of kept tensors. Layers ask in the same order for every token, so the search
- * starts where the last one ended. */
+/* States: a small table of kept tensors. Layers ask in the same order for every token, so the
+ * search starts where the last one ended. */
 #include "nn/state.h"
 
 #include <inttypes.h>

@@ -222,7 +222,7 @@ static rill_sample sample_of(const char *name, int rows, rill_shape x, rill_shap
 static void sample_rows(rill_samples *s, int rows, const char *refused_weight) {
   for (int i = 0; i < 2 * SHAPES; i++) {
     rill_shape x = sample_shape[i / 2], w = RILL_SHAPE(x.size[x.rank - 1]);
-    attributes attr = {i % 3 ? 1e-6 : 0.1};
+    attributes attr = {w.size[0] < 3 || i % 3 == 0 ? 0.1 : 1e-6};
     rill_sample one = sample_of(i % 2 ? "no weight" : "weight", rows, x, w, &attr);
     one.in[rows].absent = i % 2;
     rill_sample_add(s, one);

@@ -7,9 +7,9 @@
 #include "optim/update_impl.h"
 
 typedef struct {
-  double lr, shrink;           /* shrink = 1 - lr * weight decay */
+  double lr, shrink; /* shrink = 1 - lr * weight decay */
   double beta1, beta2, eps;
-  double correct1, correct2;   /* 1 / (1 - beta^t) */
+  double correct1, correct2; /* 1 / (1 - beta^t) */
 } attributes;
 
 enum { W, G, M, V, MASTER };
@@ -35,8 +35,7 @@ static void update_f64(double *restrict w, const double *restrict g, double *res
   for (int64_t i = 0; i < n; i++) {
     m[i] = a->beta1 * m[i] + (1 - a->beta1) * g[i];
     v[i] = a->beta2 * v[i] + (1 - a->beta2) * (g[i] * g[i]);
-    w[i] = a->shrink * w[i] -
-           a->lr * (m[i] * a->correct1) / (sqrt(v[i] * a->correct2) + a->eps);
+    w[i] = a->shrink * w[i] - a->lr * (m[i] * a->correct1) / (sqrt(v[i] * a->correct2) + a->eps);
   }
 }
 

@@ -1,5 +1,5 @@
-/* The norm of all gradients, and scaling by it. One op looks at all of them at once, so that a device
- * is waited for once a step. */
+/* The norm of all gradients, and scaling by it. One op looks at all of them at once, so that a
+ * device is waited for once a step. */
 #include <inttypes.h>
 #include <math.h>
 
@@ -127,8 +127,8 @@ static const rill_op scale_op = {.name = "scale_in_place",
 
 /* ---- the public functions ---- */
 
-/* sums[i] = sum of squares of gradient i; owner[i] = index of its parameter. -1 on failure, else how
- * many there are. */
+/* sums[i] = sum of squares of gradient i; owner[i] = index of its parameter. -1 on failure, else
+ * how many there are. */
 static int64_t measure(rill_parameters params, double *sums, int64_t *owner, rill_tensor **grad) {
   int64_t count = 0;
   for (int64_t i = 0; i < params.count; i++) {

@@ -1,4 +1,5 @@
-/* What all optimizers do alike: state tensors, the look for gradients that are not finite, counting. */
+/* What all optimizers do alike: state tensors, the look for gradients that are not finite,
+ * counting. */
 #include "optim/optim.h"
 
 #include <inttypes.h>

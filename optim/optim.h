@@ -6,8 +6,8 @@
  *   rill_clip_grad_norm(rill_params(net), 1.0);
  *   rill_optim_step(opt);
  *
- * An optimizer belongs to the context of its parameters. bf16 parameters have f32 master copies that
- * are updated instead and rounded to them; moments are f32 (f64 for f64 parameters). */
+ * An optimizer belongs to the context of its parameters. bf16 parameters have f32 master copies
+ * that are updated instead and rounded to them; moments are f32 (f64 for f64 parameters). */
 #ifndef RILL_OPTIM_OPTIM_H_
 #define RILL_OPTIM_OPTIM_H_
 
@@ -59,8 +59,8 @@ typedef struct {
   int64_t steps;          /* updates made */
   int64_t skipped;        /* updates not made because of gradients that are not finite */
   int64_t skipped_in_row; /* of these, the latest without an update in between */
-  const char *bad;        /* the first parameter whose gradient was not finite, of the latest; or NULL */
-  double grad_norm;       /* of all gradients in the latest call of rill_optim_step */
+  const char *bad;  /* the first parameter whose gradient was not finite, of the latest; or NULL */
+  double grad_norm; /* of all gradients in the latest call of rill_optim_step */
 } rill_optim_report;
 rill_optim_report rill_optim_status(const rill_optim *opt);
 
@@ -70,11 +70,11 @@ rill_optim_report rill_optim_status(const rill_optim *opt);
 rill_parameters rill_optim_state(rill_optim *opt);
 bool rill_optim_restore(rill_optim *opt);
 
-/* The norm of all gradients together, sqrt(sum g^2), summed in f64 in a fixed order. When it is above
- * max_norm the gradients are scaled by max_norm / norm. Returns the norm before scaling. When it is
- * not finite nothing is scaled, and rill_optim_step will skip. max_norm 0 or infinite: only measure.
- * bad, if not NULL, is set to the name of the first parameter with a gradient that is not finite, or
- * NULL. */
+/* The norm of all gradients together, sqrt(sum g^2), summed in f64 in a fixed order. When it is
+ * above max_norm the gradients are scaled by max_norm / norm. Returns the norm before scaling. When
+ * it is not finite nothing is scaled, and rill_optim_step will skip. max_norm 0 or infinite: only
+ * measure. bad, if not NULL, is set to the name of the first parameter with a gradient that is not
+ * finite, or NULL. */
 double rill_clip_grad_norm(rill_parameters params, double max_norm);
 double rill_clip_grad_norm_named(rill_parameters params, double max_norm, const char **bad);
 

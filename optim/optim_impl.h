@@ -10,7 +10,8 @@ typedef struct {
   const char *name;              /* "adamw" */
   const char *slot[RILLI_SLOTS]; /* names of a parameter's state tensors; NULL = none. "master" is
                                     there for bf16 parameters only, and begins as their values */
-  /* Updates one parameter that has a gradient. slot[j]: its state tensors, NULL where it has none. */
+  /* Updates one parameter that has a gradient. slot[j]: its state tensors, NULL where it has none.
+   */
   bool (*update)(rill_optim *opt, const rill_parameter *p, rill_tensor *const *slot);
 } rilli_optim_kind;
 
@@ -24,8 +25,8 @@ struct rill_optim {
     rill_sgd_opts sgd;
   } opts;
   rill_optim_report report;
-  rill_tensor **slot;  /* [count, RILLI_SLOTS] */
-  rill_tensor *steps;  /* i64 [1]: report.steps as it was when the state was asked for */
+  rill_tensor **slot; /* [count, RILLI_SLOTS] */
+  rill_tensor *steps; /* i64 [1]: report.steps as it was when the state was asked for */
   int64_t state_count;
   rill_parameter *state; /* [state_count] */
 };

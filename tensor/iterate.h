@@ -5,6 +5,10 @@
 
 #include "tensor/array.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define RILL_ITERATE_MAX 8
 
 /* One row: n elements, ptr[j] the first element of array j, step[j] its distance in bytes to the
@@ -24,5 +28,9 @@ void rill_array_copy(const rill_env *env, const rill_array *to, const rill_array
 
 /* *a seen with `shape`, missing leading axes added and axes of size 1 stretched (stride 0). */
 rill_array rill_array_broadcast(const rill_array *a, int rank, const int64_t *size);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif /* RILL_TENSOR_ITERATE_H_ */

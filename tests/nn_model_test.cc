@@ -83,12 +83,11 @@ TEST_P(Model, GradientsAreRight) {
   for (int64_t i = 0; i < params.count; i++) in.push_back(params.at[i].value);
   rill_gradcheck_opts opts = {};
   opts.samples = 6;
-  rill_gradcheck_report report = rill_gradcheck(loss_function, &p, static_cast<int>(in.size()),
-                                                in.data(), 1, opts);
+  rill_gradcheck_report report =
+      rill_gradcheck(loss_function, &p, static_cast<int>(in.size()), in.data(), 1, opts);
   if (!report.passed) rill_gradcheck_print(stdout, &report, GetParam());
   EXPECT_TRUE(report.passed) << report.message << " " << report.max_error;
-  if (report.entries > 0)
-    RecordProperty("worst", params.at[report.entry[0].input].name);
+  if (report.entries > 0) RecordProperty("worst", params.at[report.entry[0].input].name);
   EXPECT_GT(report.checked, 100);
 }
 

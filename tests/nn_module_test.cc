@@ -227,8 +227,8 @@ rill_tensor *lm_apply(const lm_parts *f, rill_tensor *ids) {
 
 TEST_F(Module, DesignProgram) {
   lm_parts f = lm_new(net);
-  rill_optim *opt = rill_adamw_new(rill_params(net),
-                                   rill_adamw_opts{.lr = 3e-3f, .weight_decay = 0.1f});
+  rill_optim *opt =
+      rill_adamw_new(rill_params(net), rill_adamw_opts{.lr = 3e-3f, .weight_decay = 0.1f});
   rill_tensor *x = rill_randint(ctx, RILL_I32, RILL_SHAPE(2, 12), 0, VOCAB);
   rill_scope *turn = rill_scope_open(ctx);
   std::vector<double> losses;

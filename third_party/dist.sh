@@ -2,7 +2,9 @@
 # Lays out the installed library and packs it:  dist.sh OUT.tar.gz LIBS STATIC_LIBS FILE...
 #
 # FILEs are the archive, the shared library, headers, tutorials and texts; each goes where its name
-# says. The .pc files find everything relative to themselves, so the tree can be unpacked anywhere.
+# says. A header is public when it speaks to C++ too (extern "C") or bears its folder's name; the
+# others are the library's own and stay out. The .pc files find everything relative to themselves, so
+# the tree can be unpacked anywhere.
 #   rill.pc         links librill.so
 #   rill-static.pc  links librill.a and what it needs
 set -eu
@@ -18,6 +20,7 @@ headers=()
 for file; do
   case $file in
     *.h)
+      grep -q 'extern "C"' "$file" || [ "$file" = "${file%%/*}/${file%%/*}.h" ] || continue
       headers+=("$file")
       install -D -m 644 "$file" "$root/include/rill/$file" ;;
     *.a | *.so) install -m 644 "$file" "$root/lib/${file##*/}" ;;

@@ -147,7 +147,9 @@ static void sum_rows(void *user, int64_t task, int64_t begin, int64_t end, char 
     int64_t h = i % a->H, t = i / a->H % a->T, b = i / a->H / a->T;
     int64_t from = ((b * a->H + h) * a->T + t) * D;
     void *to = rilli_row_target(a->dtype, j->g->dq, i * D, scratch);
-    for (int64_t e = 0; e < D; e++) {
+    if (j->stripes == 1)
+      j->math->scale(rilli_at(rilli_real_of(a->dtype), j->partial, from), 1, to, D);
+    for (int64_t e = 0; j->stripes > 1 && e < D; e++) {
       double sum = 0;
       for (int64_t p = 0; p < j->stripes; p++)
         sum += real_at(rilli_real_of(a->dtype), j->partial, p * all + from + e);

@@ -1,0 +1,204 @@
+/* The training loop.
+ *
+ *   for each step: gradients of `accumulate` micro-batches add up -> clip -> AdamW -> line, record,
+ * validation, checkpoint
+ *
+ * All that decides what comes next is the weights, the optimizer's state, the step, the data
+ * position and the random stream; a checkpoint holds these, so a resumed run repeats the other's
+ * numbers bit for bit. */
+#include "examples/lm/trainer.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "examples/lm/checkpoint.h"
+#include "examples/lm/runlog.h"
+
+enum { BAD_IN_A_ROW = 5 };
+
+static volatile sig_atomic_t stop_asked;
+static void ask_to_stop(int signal_number) {
+  (void)signal_number;
+  stop_asked = 1;
+}
+
+typedef struct {
+  const lm_model *model;
+  const lm_trainer_opts *opts;
+  lm_progress *progress;
+  rill_optim *opt;
+  lm_batches data;
+  lm_text held_out;
+  lm_run_state state;
+  lm_runlog log;
+  int32_t *buffer; /* [2, batch, seq] */
+  rill_scope *turn;
+} loop;
+
+/* Forward and backward of one micro-batch; returns its loss. */
+static double micro_batch(loop *l) {
+  const lm_trainer_opts *o = l->opts;
+  rill_context *ctx = l->model->ctx;
+  int64_t n = o->batch * o->seq;
+  lm_batches_next(&l->data, o->batch, l->buffer, l->buffer + n);
+  rill_scope *scope = rill_scope_open(ctx);
+  rill_tensor *ids = rill_from(ctx, RILL_I32, RILL_SHAPE(o->batch, o->seq), l->buffer);
+  rill_tensor *targets = rill_from(ctx, RILL_I32, RILL_SHAPE(o->batch, o->seq), l->buffer + n);
+  rill_tensor *loss = rill_lm_loss(l->model->lm, ids, targets);
+  rill_backward(rill_scale(loss, 1 / (double)o->accumulate));
+  double value = rill_item(loss);
+  rill_scope_close(scope);
+  return value;
+}
+
+static lm_record one_step(loop *l) {
+  const lm_trainer_opts *o = l->opts;
+  double start = lm_now(), loss = 0;
+  double lr = rill_schedule_at(&o->schedule, l->state.step);
+  for (int64_t i = 0; i < o->accumulate; i++) loss += micro_batch(l) / (double)o->accumulate;
+  double norm = rill_clip_grad_norm(rill_params(l->model->net), o->clip);
+  rill_optim_set_lr(l->opt, lr);
+  bool updated = rill_optim_step(l->opt);
+  l->state.step++;
+  l->state.position = l->data.position;
+  return (lm_record){.step = l->state.step,
+                     .loss = loss,
+                     .norm = norm,
+                     .lr = lr,
+                     .seconds = lm_now() - start,
+                     .tokens = o->batch * o->seq * o->accumulate,
+                     .validation = (double)NAN,
+                     .skipped = !updated};
+}
+
+static double validate(loop *l, int64_t *bytes, char *err) {
+  lm_text text = l->held_out;
+  if (text.count > l->opts->validation_bytes) text.count = l->opts->validation_bytes;
+  return lm_model_nats(l->model, text, l->opts->seq, l->opts->batch, bytes, err);
+}
+
+static bool save(loop *l) {
+  if (!lm_checkpoint_save(l->opts->out, &l->state, l->opts->keep)) return false;
+  lm_progress_note(l->progress, "saved %s/step-%08" PRId64, l->opts->out, l->state.step);
+  return true;
+}
+
+/* Everything after the update of a step. */
+static lm_trainer_exit after_step(loop *l, lm_record *record, lm_trainer_result *result,
+                                  char *err) {
+  const lm_trainer_opts *o = l->opts;
+  rill_optim_report report = rill_optim_status(l->opt);
+  bool last = record->step == o->steps;
+  lm_step line = {.step = record->step,
+                  .steps = o->steps,
+                  .loss = record->loss,
+                  .norm = record->norm,
+                  .lr = record->lr,
+                  .seconds = record->seconds,
+                  .tokens = record->tokens};
+  lm_progress_step(l->progress, &line);
+  if (record->skipped) {
+    lm_progress_say(l->progress,
+                    "step %" PRId64
+                    ": the gradient of %s is not finite; the update was not applied",
+                    record->step, report.bad ? report.bad : "a parameter");
+    if (report.skipped_in_row >= BAD_IN_A_ROW) {
+      lm_fail(err,
+              "%d updates in a row had gradients that are not finite (%s); lower --lr or --clip",
+              BAD_IN_A_ROW, report.bad ? report.bad : "?");
+      return LM_DIVERGED;
+    }
+  }
+  if (last || (o->validate_every && record->step % o->validate_every == 0)) {
+    record->validation = validate(l, &result->validation_bytes, err);
+    if (isnan(record->validation)) return LM_FAILED;
+    result->validation = record->validation;
+    if (record->validation < l->state.best) l->state.best = record->validation;
+    lm_progress_note(l->progress, "step %" PRId64 " | validation %.4f nats, %.4f bits per byte",
+                     record->step, record->validation, record->validation / log(2));
+  }
+  if (!lm_runlog_write(&l->log, record, err)) return LM_FAILED;
+  if (last || (o->save_every && record->step % o->save_every == 0)) {
+    if (!save(l)) {
+      lm_fail(err, "%s", rill_error(l->model->ctx));
+      return LM_FAILED;
+    }
+  }
+  return LM_TRAINED;
+}
+
+static lm_trainer_exit run(loop *l, lm_trainer_result *result, char *err) {
+  const lm_trainer_opts *o = l->opts;
+  lm_trainer_exit code = LM_TRAINED;
+  double start = lm_now();
+  while (code == LM_TRAINED && l->state.step < o->steps) {
+    if (stop_asked || (o->stop_after > 0 && lm_now() - start > o->stop_after)) {
+      result->interrupted = true;
+      lm_progress_say(l->progress, "stopped after step %" PRId64 "; go on with --resume",
+                      l->state.step);
+      if (l->state.step > 0 && !save(l)) code = LM_FAILED;
+      break;
+    }
+    if (!rill_scope_reset(l->turn)) break;
+    lm_record record = one_step(l);
+    if (rill_error(l->model->ctx)) break;
+    result->tokens += record.tokens;
+    code = after_step(l, &record, result, err);
+  }
+  if (rill_error(l->model->ctx)) {
+    lm_fail(err, "%s", rill_error(l->model->ctx));
+    code = LM_FAILED;
+  }
+  result->steps = l->state.step;
+  result->seconds = lm_now() - start;
+  return code;
+}
+
+lm_trainer_exit lm_train(const lm_model *model, rill_optim *opt, const lm_corpus *corpus,
+                         const lm_trainer_opts *opts, lm_progress *progress,
+                         lm_trainer_result *result, char *err) {
+  char path[LM_PATH_SIZE + 32];
+  loop l = {.model = model,
+            .opts = opts,
+            .progress = progress,
+            .opt = opt,
+            .held_out = corpus->validation,
+            .state = {.config = &model->lm->config,
+                      .net = model->net,
+                      .opt = opt,
+                      .fingerprint = opts->fingerprint,
+                      .best = INFINITY}};
+  *result = (lm_trainer_result){.validation = (double)NAN};
+  if (!lm_batches_open(&l.data, corpus->train, opts->seq, opts->seed, err)) return LM_FAILED;
+  if (opts->resume) {
+    if (!lm_checkpoint_load(opts->out, &l.state)) {
+      lm_fail(err, "%s", rill_error(model->ctx));
+      return LM_FAILED;
+    }
+    l.data.position = l.state.position;
+    lm_progress_fact(progress, "resumed", "%s at step %" PRId64, opts->out, l.state.step);
+    if (l.state.step >= opts->steps) {
+      lm_fail(err, "%s has %" PRId64 " steps already; ask for more than that with --steps",
+              opts->out, l.state.step);
+      return LM_FAILED;
+    }
+  }
+  snprintf(path, sizeof path, "%s/log.jsonl", opts->out);
+  if (!lm_runlog_open(&l.log, path, l.state.step, err)) return LM_FAILED;
+  l.buffer = lm_alloc(2 * opts->batch * opts->seq, sizeof *l.buffer, err);
+  l.turn = l.buffer ? rill_scope_open(model->ctx) : NULL;
+  stop_asked = 0;
+  signal(SIGINT, ask_to_stop);
+  signal(SIGTERM, ask_to_stop);
+  lm_trainer_exit code = l.turn ? run(&l, result, err) : LM_FAILED;
+  signal(SIGINT, SIG_DFL);
+  signal(SIGTERM, SIG_DFL);
+  rill_scope_close(l.turn);
+  free(l.buffer);
+  char ignored[LM_ERROR_SIZE];
+  bool closed = lm_runlog_close(&l.log, code == LM_TRAINED ? err : ignored);
+  return code == LM_TRAINED && !closed ? LM_FAILED : code;
+}

@@ -1,0 +1,276 @@
+/* pretrain: trains a language model of bytes on a text, from scratch or from where it stopped.
+ *
+ *   pretrain --data text.txt --model rdn --steps 500 --out run
+ *
+ * Reads top down: options -> text -> model -> optimizer -> lm_train -> what came out of it. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "examples/lm/args.h"
+#include "examples/lm/ngram.h"
+#include "examples/lm/report.h"
+#include "examples/lm/runlog.h"
+#include "examples/lm/trainer.h"
+#include "tensor/io.h"
+
+static struct {
+  const char *data, *validation, *out, *model, *device, *schedule, *prompt;
+  int64_t layers, width, heads, seq, batch, accumulate, steps, warmup, seed, threads,
+      validate_every, validation_bytes;
+  int64_t save_every, keep, log_every, sample;
+  double lr, min_lr, weight_decay, clip, stop_after;
+  bool resume, quiet, recompute;
+} opt;
+
+static const lm_option table[] = {
+    {"data", LM_STRING, &opt.data, NULL, "Text", "a text file, or a folder of them"},
+    {"validation", LM_STRING, &opt.validation, NULL,
+     .help = "text to validate on, instead of holding out a part of --data"},
+    {"validation-bytes", LM_INT, &opt.validation_bytes, "262144",
+     .help = "how much of it is read each time", .min = 1024, .max = 1e12},
+    {"model", LM_STRING, &opt.model, "rdn", "Model",
+     "transformer, linear_attention, retnet, mamba2, sgla, gla, deltanet, gdn, rla, rdn, one of "
+     "these with paper_ before it "
+     "(the paper's 1.5B), or a model's .json file"},
+    {"layers", LM_INT, &opt.layers, "4", .help = "blocks", .min = 1, .max = 1000},
+    {"width", LM_INT, &opt.width, "192", .help = "size of the residual stream", .min = 1,
+     .max = 1e6},
+    {"heads", LM_INT, &opt.heads, "3", .help = "heads of a mixer", .min = 1, .max = 1e4},
+    {"recompute", LM_FLAG, &opt.recompute, NULL,
+     .help = "keep only the inputs of blocks for the backward pass"},
+    {"steps", LM_INT, &opt.steps, "1000", "Training", "updates", .min = 1, .max = 1e12},
+    {"batch", LM_INT, &opt.batch, "8", .help = "windows of text in a micro-batch", .min = 1,
+     .max = 1e6},
+    {"seq", LM_INT, &opt.seq, "256", .help = "bytes in a window", .min = 1, .max = 1e9},
+    {"accumulate", LM_INT, &opt.accumulate, "1", .help = "micro-batches to an update", .min = 1,
+     .max = 1e6},
+    {"lr", LM_FLOAT, &opt.lr, "3e-3", .help = "peak learning rate", .min = 0, .max = 100},
+    {"min-lr", LM_FLOAT, &opt.min_lr, "3e-4", .help = "last learning rate", .min = 0, .max = 100},
+    {"schedule", LM_CHOICE, &opt.schedule, "cosine", .help = "how it falls",
+     .choices = "cosine|linear|constant|wsd"},
+    {"warmup", LM_INT, &opt.warmup, "50", .help = "steps in which it rises", .min = 0, .max = 1e12},
+    {"weight-decay", LM_FLOAT, &opt.weight_decay, "0.1", .help = "of matrices", .min = 0,
+     .max = 100},
+    {"clip", LM_FLOAT, &opt.clip, "1", .help = "limit of the gradient's norm; 0 = none", .min = 0,
+     .max = 1e9},
+    {"seed", LM_INT, &opt.seed, "1", .help = "of weights, order of the text and sampling", .min = 0,
+     .max = 9e15},
+    {"out", LM_STRING, &opt.out, "run", "Run", "folder of checkpoints, log.jsonl and report.html"},
+    {"resume", LM_FLAG, &opt.resume, NULL, .help = "go on from the latest checkpoint in --out"},
+    {"save-every", LM_INT, &opt.save_every, "250",
+     .help = "steps between checkpoints; 0 = only at the end", .min = 0, .max = 1e12},
+    {"keep", LM_INT, &opt.keep, "2", .help = "newest checkpoints that are kept", .min = 1,
+     .max = 1e6},
+    {"validate-every", LM_INT, &opt.validate_every, "100",
+     .help = "steps between validations; 0 = only at the end", .min = 0, .max = 1e12},
+    {"stop-after", LM_FLOAT, &opt.stop_after, "0",
+     .help = "seconds after which the run saves and stops; 0 = never", .min = 0, .max = 1e9},
+    {"log-every", LM_INT, &opt.log_every, "10", .help = "steps between lines that stay", .min = 1,
+     .max = 1e9},
+    {"quiet", LM_FLAG, &opt.quiet, NULL, .help = "print results and warnings only"},
+    {"prompt", LM_STRING, &opt.prompt, "The ", .help = "what the sample at the end begins with"},
+    {"sample", LM_INT, &opt.sample, "400", .help = "bytes of that sample; 0 = none", .min = 0,
+     .max = 1e6},
+    {"device", LM_CHOICE, &opt.device, "cpu", "Machine", "where to compute", .choices = "cpu|cuda"},
+    {"threads", LM_INT, &opt.threads, "0",
+     .help = "CPU threads; 0 = all; results do not depend on it", .min = 0, .max = 1024},
+    {0}};
+
+/* ---- the model's configuration ---- */
+
+static bool ends_with(const char *text, const char *end) {
+  size_t n = strlen(text), m = strlen(end);
+  return n >= m && strcmp(text + n - m, end) == 0;
+}
+
+/* A preset with the sizes of the command line, or a file whose sizes hold. */
+static bool configure(rill_context *ctx, const lm_args *args, rill_lm_config *config, char *err) {
+  char message[RILL_CONFIG_MESSAGE];
+  if (ends_with(opt.model, ".json")) {
+    if (!rill_lm_config_load(ctx, opt.model, config, NULL))
+      return lm_fail(err, "%s", rill_error(ctx));
+  } else if (!rill_lm_preset(opt.model, config)) {
+    const char *near = lm_nearest(opt.model, rill_lm_presets);
+    return lm_fail(err, "--model: there is no model `%s`%s%s%s", opt.model,
+                   near ? "; did you mean `" : "", near ? near : "", near ? "`?" : "");
+  }
+  bool sized = ends_with(opt.model, ".json") || strncmp(opt.model, "paper_", 6) == 0;
+  if (!sized || lm_args_source(args, "layers") != LM_FROM_DEFAULT) config->layers = opt.layers;
+  if (!sized || lm_args_source(args, "width") != LM_FROM_DEFAULT) config->width = opt.width;
+  if (!sized || lm_args_source(args, "heads") != LM_FROM_DEFAULT) config->heads = opt.heads;
+  if (!sized) config->vocab = 256;
+  if (!rill_lm_resolve(config, message)) return lm_fail(err, "--model %s: %s", opt.model, message);
+  return true;
+}
+
+/* What must be the same for a resumed run to be the same run. */
+static uint64_t fingerprint(const lm_corpus *corpus, const char *config) {
+  char line[256];
+  uint64_t hash = corpus->fingerprint;
+  snprintf(line, sizeof line, "%" PRId64 " %" PRId64 " %" PRId64 " %" PRId64, opt.seq, opt.batch,
+           opt.accumulate, opt.seed);
+  const char *parts[] = {line, config};
+  for (int i = 0; i < 2; i++)
+    for (const char *c = parts[i]; *c; c++) hash = (hash ^ (uint8_t)*c) * 0x100000001b3u;
+  return hash;
+}
+
+/* ---- the end: sample, comparison, report ---- */
+
+static bool collect(void *user, uint8_t byte) {
+  lm_bytes *bytes = user;
+  char err[LM_ERROR_SIZE];
+  if (!lm_bytes_reserve(bytes, 1, err)) return false;
+  bytes->data[bytes->count++] = byte;
+  return true;
+}
+
+static bool draw_sample(const lm_model *model, lm_bytes *text, char *err) {
+  lm_sampler *sampler = lm_sampler_new(
+      (lm_sampler_opts){.temperature = 0.8, .top_p = 0.95, .seed = (uint64_t)opt.seed},
+      model->lm->config.vocab, err);
+  if (!sampler) return false;
+  lm_text prompt = {(const uint8_t *)opt.prompt, (int64_t)strlen(opt.prompt)};
+  for (int64_t i = 0; i < prompt.count; i++) collect(text, prompt.bytes[i]);
+  bool done = lm_model_generate(model, prompt, opt.sample, sampler, collect, text, err);
+  lm_sampler_free(sampler);
+  return done;
+}
+
+static bool finish(const lm_model *model, const lm_corpus *corpus, const lm_args *args,
+                   lm_progress *progress, const lm_trainer_result *result, char *err) {
+  lm_text held_out = corpus->validation;
+  if (held_out.count > opt.validation_bytes) held_out.count = opt.validation_bytes;
+  double bits = result->validation / log(2), trigram = (double)NAN;
+  lm_ngram *letters = lm_ngram_new(corpus->train, err);
+  if (!letters) return false;
+  trigram = lm_ngram_bits(letters, held_out);
+  lm_ngram_free(letters);
+  lm_progress_say(progress,
+                  "bits per byte on %" PRId64 " held-out bytes: %.4f, trigram letter model %.4f",
+                  result->validation_bytes, bits, trigram);
+  lm_bytes text = {0};
+  bool done = opt.sample == 0 || draw_sample(model, &text, err);
+  if (done && opt.sample)
+    lm_progress_say(progress, "\n%.*s\n", (int)text.count, (const char *)text.data);
+  done = done &&
+         lm_pretrain_report(opt.out, args, bits, trigram, (lm_text){text.data, text.count}, err);
+  if (done) lm_progress_say(progress, "report: %s/report.html", opt.out);
+  free(text.data);
+  return done;
+}
+
+/* ---- the whole ---- */
+
+static void banner(lm_progress *p, const lm_model *model, const lm_corpus *corpus) {
+  char count[32], train[32], held_out[32];
+  lm_count_format((double)rill_params_count(rill_params(model->net)), count, sizeof count);
+  lm_memory_format(corpus->train.count, train, sizeof train);
+  lm_memory_format(corpus->validation.count, held_out, sizeof held_out);
+  const rill_lm_config *c = &model->lm->config;
+  lm_progress_fact(p, "device", "%s, %d threads", rill_context_device_name(model->ctx),
+                   rill_context_threads(model->ctx));
+  lm_progress_fact(p, "model",
+                   "%s, %s parameters: %" PRId64 " layers of width %" PRId64 ", %" PRId64 " heads",
+                   opt.model, count, c->layers, c->width, c->heads);
+  lm_progress_fact(p, "text", "%s: %s to train on, %s held out", opt.data, train, held_out);
+  lm_progress_fact(p, "update",
+                   "%" PRId64 " tokens: %" PRId64 " x %" PRId64 " windows of %" PRId64 " bytes",
+                   opt.batch * opt.accumulate * opt.seq, opt.accumulate, opt.batch, opt.seq);
+}
+
+static int train(const lm_args *args, rill_context *ctx, char *err) {
+  rill_lm_config config;
+  lm_corpus corpus;
+  lm_model model;
+  lm_trainer_result result;
+  lm_progress progress = lm_progress_new(stdout, opt.quiet, opt.log_every);
+  rill_schedule schedule = {
+      .peak = opt.lr, .low = opt.min_lr, .warmup = opt.warmup, .total = opt.steps};
+  rill_schedule_find(opt.schedule, &schedule.kind);
+  if (!configure(ctx, args, &config, err)) return 2;
+  if (config.vocab < 256) {
+    lm_fail(err, "--model %s: its vocabulary of %" PRId64 " cannot hold the 256 bytes", opt.model,
+            config.vocab);
+    return 2;
+  }
+  if (!lm_corpus_open(&corpus, opt.data,
+                      (lm_corpus_opts){.seed = (uint64_t)opt.seed, .validation = opt.validation},
+                      err))
+    return LM_FAILED;
+  char *text = rill_lm_config_print(ctx, &config, NULL);
+  int code = LM_FAILED;
+  if (text && lm_make_folder(opt.out, err) && lm_model_new(&model, ctx, &config)) {
+    model.lm->recompute = opt.recompute;
+    banner(&progress, &model, &corpus);
+    rill_optim *adamw = rill_adamw_new(
+        rill_params(model.net), (rill_adamw_opts){.lr = opt.lr, .weight_decay = opt.weight_decay});
+    lm_trainer_opts opts = {.steps = opt.steps,
+                            .seq = opt.seq,
+                            .batch = opt.batch,
+                            .accumulate = opt.accumulate,
+                            .schedule = schedule,
+                            .clip = opt.clip,
+                            .validate_every = opt.validate_every,
+                            .validation_bytes = opt.validation_bytes,
+                            .save_every = opt.save_every,
+                            .keep = opt.keep,
+                            .out = opt.out,
+                            .seed = (uint64_t)opt.seed,
+                            .fingerprint = fingerprint(&corpus, text),
+                            .resume = opt.resume,
+                            .stop_after = opt.stop_after};
+    code = lm_train(&model, adamw, &corpus, &opts, &progress, &result, err);
+    lm_progress_clear(&progress);
+    if (code == LM_TRAINED && !result.interrupted &&
+        !finish(&model, &corpus, args, &progress, &result, err))
+      code = LM_FAILED;
+  } else if (rill_error(ctx)) {
+    lm_fail(err, "%s", rill_error(ctx));
+  }
+  rill_free(ctx, text);
+  lm_corpus_close(&corpus);
+  return code;
+}
+
+int main(int argc, char **argv) {
+  char err[LM_ERROR_SIZE] = "";
+  lm_args args = {.program = "pretrain",
+                  .summary =
+                      "Trains a language model of bytes on a text. At the end it prints the bits "
+                      "per byte on held-out "
+                      "text beside those of a trigram letter model, writes a sample, and leaves a "
+                      "report with the loss "
+                      "curve in the run's folder.",
+                  .option = table};
+  int code = lm_args_main(&args, argc, argv);
+  if (code < 0 && !opt.data) {
+    lm_fail(
+        err,
+        "--data is required: a text file, or a folder of them (examples/pretrain.sh brings one)");
+    code = 2;
+  } else if (code < 0) {
+    rill_context *ctx = rill_context_new(
+        (rill_context_opts){.seed = (uint64_t)opt.seed,
+                            .on_error = RILL_CONTINUE,
+                            .device = strcmp(opt.device, "cuda") == 0 ? RILL_CUDA : RILL_CPU,
+                            .threads = (int)opt.threads});
+    if (!ctx) {
+      lm_fail(err, "out of memory");
+      code = LM_FAILED;
+    } else if (rill_error(ctx)) {
+      lm_fail(err, "%s", rill_error(ctx));
+      code = LM_FAILED;
+    } else {
+      code = train(&args, ctx, err);
+    }
+    if (rill_context_free(ctx) && code == 0) code = LM_FAILED;
+  }
+  if (err[0] && code != 0) fprintf(stderr, "pretrain: %s\n", err);
+  lm_args_free(&args);
+  return code;
+}
