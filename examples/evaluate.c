@@ -15,15 +15,18 @@ static struct {
 } opt;
 
 static const lm_option table[] = {
-    {"model", LM_STRING, &opt.model, "run", "Model", "a run's folder, or one of its checkpoints"},
-    {"data", LM_STRING, &opt.data, NULL, "Text", "a text file, or a folder of them"},
+    {"model", LM_STRING, &opt.model, "run", .group = "Model",
+     .help = "a run's folder, or one of its checkpoints"},
+    {"data", LM_STRING, &opt.data, NULL, .group = "Text",
+     .help = "a text file, or a folder of them"},
     {"seq", LM_INT, &opt.seq, "1024",
      .help = "bytes in a window; the model knows nothing before it", .min = 1, .max = 1e9},
     {"batch", LM_INT, &opt.batch, "4", .help = "windows at a time", .min = 1, .max = 1e6},
     {"bytes", LM_INT, &opt.bytes, "0", .help = "read so many bytes only; 0 = all", .min = 0,
      .max = 1e15},
     {"json", LM_FLAG, &opt.json, NULL, .help = "print one JSON object"},
-    {"device", LM_CHOICE, &opt.device, "cpu", "Machine", "where to compute", .choices = "cpu|cuda"},
+    {"device", LM_CHOICE, &opt.device, "cpu", .group = "Machine", .help = "where to compute",
+     .choices = "cpu|cuda"},
     {"threads", LM_INT, &opt.threads, "0", .help = "CPU threads; 0 = all", .min = 0, .max = 1024},
     {0}};
 

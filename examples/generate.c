@@ -15,13 +15,14 @@ static struct {
 } opt;
 
 static const lm_option table[] = {
-    {"model", LM_STRING, &opt.model, "run", "Model", "a run's folder, or one of its checkpoints"},
-    {"prompt", LM_STRING, &opt.prompt, "The ", "Text",
-     "what to continue; - reads it from standard input"},
+    {"model", LM_STRING, &opt.model, "run", .group = "Model",
+     .help = "a run's folder, or one of its checkpoints"},
+    {"prompt", LM_STRING, &opt.prompt, "The ", .group = "Text",
+     .help = "what to continue; - reads it from standard input"},
     {"length", LM_INT, &opt.length, "500", .help = "bytes to draw", .min = 0, .max = 1e12},
     {"no-echo", LM_FLAG, &opt.no_echo, NULL, .help = "do not print the prompt first"},
-    {"temperature", LM_FLOAT, &opt.temperature, "0.8", "Sampling", "0 = always the likeliest byte",
-     .min = 0, .max = 100},
+    {"temperature", LM_FLOAT, &opt.temperature, "0.8", .group = "Sampling",
+     .help = "0 = always the likeliest byte", .min = 0, .max = 100},
     {"top-k", LM_INT, &opt.top_k, "0", .help = "draw from the k likeliest; 0 = all", .min = 0,
      .max = 1e6},
     {"top-p", LM_FLOAT, &opt.top_p, "0.95",
@@ -31,7 +32,8 @@ static const lm_option table[] = {
     {"repetition-penalty", LM_FLOAT, &opt.penalty, "1",
      .help = "above 1: bytes seen of late are less likely", .min = 1, .max = 100},
     {"seed", LM_INT, &opt.seed, "1", .help = "of the draws", .min = 0, .max = 9e15},
-    {"device", LM_CHOICE, &opt.device, "cpu", "Machine", "where to compute", .choices = "cpu|cuda"},
+    {"device", LM_CHOICE, &opt.device, "cpu", .group = "Machine", .help = "where to compute",
+     .choices = "cpu|cuda"},
     {"threads", LM_INT, &opt.threads, "0", .help = "CPU threads; 0 = all", .min = 0, .max = 1024},
     {0}};
 

@@ -19,11 +19,11 @@ static struct {
 } opt;
 
 static const lm_option table[] = {
-    {"op", LM_STRING, &opt.op, NULL, "What", "check this op only"},
+    {"op", LM_STRING, &opt.op, NULL, .group = "What", .help = "check this op only"},
     {"rule", LM_STRING, &opt.rule, NULL, .help = "check this rule of the recurrence family only"},
     {"list", LM_FLAG, &opt.list, NULL, .help = "print the names of ops and rules and stop"},
-    {"entries", LM_INT, &opt.entries, "200", "How", "entries checked of each input; 0 = all",
-     .min = 0, .max = 1e12},
+    {"entries", LM_INT, &opt.entries, "200", .group = "How",
+     .help = "entries checked of each input; 0 = all", .min = 0, .max = 1e12},
     {"rtol", LM_FLOAT, &opt.rtol, "1e-6", .help = "largest relative error that passes", .min = 0,
      .max = 1},
     {"seed", LM_INT, &opt.seed, "1", .help = "of values and output gradients", .min = 0,

@@ -27,22 +27,25 @@ static struct {
 } opt;
 
 static const lm_option table[] = {
-    {"data", LM_STRING, &opt.data, NULL, "Text", "a text file, or a folder of them"},
+    {"data", LM_STRING, &opt.data, NULL, .group = "Text",
+     .help = "a text file, or a folder of them"},
     {"validation", LM_STRING, &opt.validation, NULL,
      .help = "text to validate on, instead of holding out a part of --data"},
     {"validation-bytes", LM_INT, &opt.validation_bytes, "262144",
      .help = "how much of it is read each time", .min = 1024, .max = 1e12},
-    {"model", LM_STRING, &opt.model, "rdn", "Model",
-     "transformer, linear_attention, retnet, mamba2, sgla, gla, deltanet, gdn, rla, rdn, one of "
-     "these with paper_ before it "
-     "(the paper's 1.5B), or a model's .json file"},
+    {"model", LM_STRING, &opt.model, "rdn", .group = "Model",
+     .help = "transformer, linear_attention, retnet, mamba2, sgla, gla, deltanet, gdn, rla, rdn, "
+             "one of "
+             "these with paper_ before it "
+             "(the paper's 1.5B), or a model's .json file"},
     {"layers", LM_INT, &opt.layers, "4", .help = "blocks", .min = 1, .max = 1000},
     {"width", LM_INT, &opt.width, "192", .help = "size of the residual stream", .min = 1,
      .max = 1e6},
     {"heads", LM_INT, &opt.heads, "3", .help = "heads of a mixer", .min = 1, .max = 1e4},
     {"recompute", LM_FLAG, &opt.recompute, NULL,
      .help = "keep only the inputs of blocks for the backward pass"},
-    {"steps", LM_INT, &opt.steps, "1000", "Training", "updates", .min = 1, .max = 1e12},
+    {"steps", LM_INT, &opt.steps, "1000", .group = "Training", .help = "updates", .min = 1,
+     .max = 1e12},
     {"batch", LM_INT, &opt.batch, "8", .help = "windows of text in a micro-batch", .min = 1,
      .max = 1e6},
     {"seq", LM_INT, &opt.seq, "256", .help = "bytes in a window", .min = 1, .max = 1e9},
@@ -59,7 +62,8 @@ static const lm_option table[] = {
      .max = 1e9},
     {"seed", LM_INT, &opt.seed, "1", .help = "of weights, order of the text and sampling", .min = 0,
      .max = 9e15},
-    {"out", LM_STRING, &opt.out, "run", "Run", "folder of checkpoints, log.jsonl and report.html"},
+    {"out", LM_STRING, &opt.out, "run", .group = "Run",
+     .help = "folder of checkpoints, log.jsonl and report.html"},
     {"resume", LM_FLAG, &opt.resume, NULL, .help = "go on from the latest checkpoint in --out"},
     {"save-every", LM_INT, &opt.save_every, "250",
      .help = "steps between checkpoints; 0 = only at the end", .min = 0, .max = 1e12},
@@ -75,7 +79,8 @@ static const lm_option table[] = {
     {"prompt", LM_STRING, &opt.prompt, "The ", .help = "what the sample at the end begins with"},
     {"sample", LM_INT, &opt.sample, "400", .help = "bytes of that sample; 0 = none", .min = 0,
      .max = 1e6},
-    {"device", LM_CHOICE, &opt.device, "cpu", "Machine", "where to compute", .choices = "cpu|cuda"},
+    {"device", LM_CHOICE, &opt.device, "cpu", .group = "Machine", .help = "where to compute",
+     .choices = "cpu|cuda"},
     {"threads", LM_INT, &opt.threads, "0",
      .help = "CPU threads; 0 = all; results do not depend on it", .min = 0, .max = 1024},
     {0}};

@@ -7,7 +7,7 @@
 #   examples/pretrain.sh --data my.txt       text of your own
 #
 # It installs what it needs, builds the program, takes the text of a dictionary that Debian packages
-# (GCIDE: Webster's of 1913 with quotations, 35 MB), and passes its arguments on. Text and build are
+# (GCIDE: Webster's of 1913 with quotations, 40 MB), and passes its arguments on. Text and build are
 # kept in ~/.cache/rill; the model goes to the folder that --out names.
 set -euo pipefail
 here=$PWD
@@ -24,7 +24,7 @@ if [ -n "$own_text" ]; then third_party/install.sh; else third_party/install.sh 
 # For this machine's own processor. Its name is part of what is cached: a home folder may be shared.
 cpu=$( (uname -m; grep -m 1 '^flags\|^Features' /proc/cpuinfo || true) | cksum | tr -d ' ')
 echo "Building the program (the first time takes a minute or two)" >&2
-build=(--config=native "--action_env=RILL_CPU=$cpu" --noshow_progress --ui_event_filters=-info)
+build=(--config=native "--action_env=RILL_CPU=$cpu" --noshow_progress --show_result=0 --ui_event_filters=-info)
 third_party/bazel.sh build "${build[@]}" //examples:pretrain >&2 || {
   echo "Building failed; the messages above say where." >&2
   exit 1

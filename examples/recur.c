@@ -19,19 +19,21 @@ static struct {
 } opt;
 
 static const lm_option table[] = {
-    {"rule", LM_STRING, &opt.rule, "rdn", "Rule", "one of the named rules or ablations"},
+    {"rule", LM_STRING, &opt.rule, "rdn", .group = "Rule",
+     .help = "one of the named rules or ablations"},
     {"clip", LM_FLOAT, &opt.clip, "1", .help = "c of the residual's clip", .min = 1e-300,
      .max = 1e300},
     {"silu", LM_FLAG, &opt.silu, NULL, .help = "apply SiLU to q and k first"},
     {"l2norm", LM_FLAG, &opt.l2norm, NULL,
      .help = "then divide q and k by their length (eps 1e-6)"},
-    {"in", LM_STRING, &opt.in, NULL, "Files",
-     "safetensors with q k [B,T,H,D], v [B,T,H,V], log_alpha beta gamma [B,T,H]; optional s0 r0 "
-     "[B,H,V,D], and output gradients do dsT drT"},
+    {"in", LM_STRING, &opt.in, NULL, .group = "Files",
+     .help = "safetensors with q k [B,T,H,D], v [B,T,H,V], log_alpha beta gamma [B,T,H]; optional "
+             "s0 r0 "
+             "[B,H,V,D], and output gradients do dsT drT"},
     {"out", LM_STRING, &opt.out, NULL,
      .help = "gets o sT rT, and with do: dq dk dv dlog_alpha dbeta dgamma ds0 dr0"},
-    {"dtype", LM_CHOICE, &opt.dtype, "f64", "Computation",
-     "of q, k, v; gates and states are f64, or else f32", .choices = "f64|f32|bf16"},
+    {"dtype", LM_CHOICE, &opt.dtype, "f64", .group = "Computation",
+     .help = "of q, k, v; gates and states are f64, or else f32", .choices = "f64|f32|bf16"},
     {"impl", LM_CHOICE, &opt.impl, "auto",
      .help = "token by token, in chunks, or what the library would choose",
      .choices = "auto|reference|chunk"},

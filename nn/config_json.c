@@ -13,6 +13,7 @@
 #include "tensor/io.h"
 
 typedef enum { INTEGER, REAL, BOOLEAN, CHOICE } kind;
+typedef enum { ALL, RECURRENT, SOFTMAX } scope; /* the models for which a key means something */
 
 typedef struct {
   const char *key;
@@ -20,7 +21,7 @@ typedef struct {
   size_t offset;
   double low, high;           /* of numbers, both included */
   const char *const *choices; /* NULL-terminated; the value is the index */
-  bool recurrent;             /* means nothing for softmax attention */
+  scope scope;
 } field;
 
 static const char *const DECAY[] = {"none", "head", "token", "channel", NULL};
@@ -35,40 +36,40 @@ static const char *const NORM[] = {"none", "rms", "group", "all", NULL};
 enum { MANY = 1 << 30, WIDEST = 1 << 24 };
 
 #define AT(name) offsetof(rill_lm_config, name)
-#define INT(name, low, high) \
-  { #name, INTEGER, AT(name), low, high, NULL, false }
+#define INT(name, low, high, scope) \
+  { #name, INTEGER, AT(name), low, high, NULL, scope }
 #define FLAG(name) \
-  { #name, BOOLEAN, AT(name), 0, 1, NULL, false }
-#define REALS(name, low, high) \
-  { #name, REAL, AT(name), low, high, NULL, false }
+  { #name, BOOLEAN, AT(name), 0, 1, NULL, ALL }
+#define REALS(name, low, high, scope) \
+  { #name, REAL, AT(name), low, high, NULL, scope }
 #define PART_INT(key, name, low, high) \
-  { key, INTEGER, AT(parts.name), low, high, NULL, true }
+  { key, INTEGER, AT(parts.name), low, high, NULL, RECURRENT }
 #define PART_FLAG(name) \
-  { #name, BOOLEAN, AT(parts.name), 0, 1, NULL, true }
+  { #name, BOOLEAN, AT(parts.name), 0, 1, NULL, RECURRENT }
 #define PART_REAL(key, name, low, high) \
-  { key, REAL, AT(parts.name), low, high, NULL, true }
+  { key, REAL, AT(parts.name), low, high, NULL, RECURRENT }
 #define PART_CHOICE(key, name, list) \
-  { key, CHOICE, AT(parts.name), 0, 0, list, true }
+  { key, CHOICE, AT(parts.name), 0, 0, list, RECURRENT }
 
 /* The first four are required. */
 enum { REQUIRED = 4 };
-static const field MODEL[] = {INT(vocab, 1, MANY),
-                              INT(width, 1, WIDEST),
-                              INT(layers, 0, 1 << 16),
-                              INT(heads, 1, WIDEST),
-                              INT(key_size, 0, WIDEST),
-                              INT(value_size, 0, WIDEST),
-                              INT(groups, 0, WIDEST),
-                              INT(hidden, 0, WIDEST),
+static const field MODEL[] = {INT(vocab, 1, MANY, ALL),
+                              INT(width, 1, WIDEST, ALL),
+                              INT(layers, 0, 1 << 16, ALL),
+                              INT(heads, 1, WIDEST, ALL),
+                              INT(key_size, 0, WIDEST, ALL),
+                              INT(value_size, 0, WIDEST, RECURRENT),
+                              INT(groups, 0, WIDEST, SOFTMAX),
+                              INT(hidden, 0, WIDEST, ALL),
                               FLAG(mlp),
                               FLAG(tied),
                               FLAG(scale_out),
-                              REALS(rotary_base, 0, 1e12),
-                              REALS(norm_eps, 0, 1),
-                              REALS(std, 0, 100),
+                              REALS(rotary_base, 0, 1e12, SOFTMAX),
+                              REALS(norm_eps, 0, 1, ALL),
+                              REALS(std, 0, 100, ALL),
                               PART_CHOICE("decay", rule.decay, DECAY),
                               PART_CHOICE("write", rule.write, WRITE),
-                              {"beta", BOOLEAN, AT(parts.rule.beta), 0, 1, NULL, true},
+                              {"beta", BOOLEAN, AT(parts.rule.beta), 0, 1, NULL, RECURRENT},
                               PART_CHOICE("residual", rule.residual, RESIDUAL),
                               PART_CHOICE("gamma", rule.gamma, GAMMA),
                               PART_CHOICE("clip", rule.clip, CLIP),
@@ -94,13 +95,18 @@ enum { MODEL_FIELDS = sizeof MODEL / sizeof MODEL[0] };
 #undef AT
 #define AT(name) offsetof(rill_lm_training, name)
 
-static const field TRAINING[] = {
-    REALS(lr, 0, 1e3),          REALS(min_lr, 0, 1e3),       REALS(weight_decay, 0, 1e3),
-    REALS(beta1, 0, 1),         REALS(beta2, 0, 1),          REALS(clip, 0, 1e12),
-    INT(batch_tokens, 0, 1e15), INT(warmup_tokens, 0, 1e15), INT(total_tokens, 0, 1e15)};
+static const field TRAINING[] = {REALS(lr, 0, 1e3, ALL),           REALS(min_lr, 0, 1e3, ALL),
+                                 REALS(weight_decay, 0, 1e3, ALL), REALS(beta1, 0, 1, ALL),
+                                 REALS(beta2, 0, 1, ALL),          REALS(clip, 0, 1e12, ALL),
+                                 INT(batch_tokens, 0, 1e15, ALL),  INT(warmup_tokens, 0, 1e15, ALL),
+                                 INT(total_tokens, 0, 1e15, ALL)};
 enum { TRAINING_FIELDS = sizeof TRAINING / sizeof TRAINING[0] };
 
 static const char PAPER[] = "paper_";
+
+static bool applies(const field *f, bool softmax) {
+  return f->scope == ALL || (f->scope == SOFTMAX) == softmax;
+}
 
 /* ---- messages ---- */
 
@@ -242,9 +248,9 @@ static bool read_object(json_t *object, rill_lm_config *config, rill_lm_training
     if (!f)
       return refuse(message, "unknown key \"%.60s\"; the nearest is \"%s\"", key,
                     nearest_key(key, MODEL, MODEL_FIELDS, "model"));
-    if (f->recurrent && softmax)
-      return refuse(message, "\"%s\" does not apply to softmax attention (model \"%s\")", key,
-                    config->model);
+    if (!applies(f, softmax))
+      return refuse(message, "\"%s\" does not apply to %s (model \"%s\")", key,
+                    softmax ? "softmax attention" : "recurrent models", config->model);
     if (!read_field(f, value, (char *)config, message)) return false;
   }
   bool is_paper = strncmp(config->model, PAPER, sizeof PAPER - 1) == 0;
@@ -328,7 +334,7 @@ static void print_config(writer *w, const rill_lm_config *config,
   bool softmax = config->parts.rule.name == NULL;
   print(w, "{\n  \"model\": \"%s\"", config->model);
   for (int i = 0; i < MODEL_FIELDS; i++) {
-    if (MODEL[i].recurrent && softmax) continue;
+    if (!applies(&MODEL[i], softmax)) continue;
     print(w, ",\n  \"%s\": ", MODEL[i].key);
     print_field(w, &MODEL[i], (const char *)config);
   }

@@ -86,14 +86,14 @@ static bool add_tensor(const job *j, json_t *root, json_t *metadata, const rill_
   if (length < 0 || (size_t)length >= sizeof key)
     return refuse(j->ctx, j->path, "a name is too long", p->name);
   *offset += rill_count(p->value) * (int64_t)rill_dtype_size(rill_dtype_of(p->value));
+  if (!add_metadata(j, metadata, key, sum)) return false;
   json_t *sizes = json_array();
   for (int d = 0; d < shape.rank; d++) json_array_append_new(sizes, json_integer(shape.size[d]));
   json_t *entry =
       json_pack("{s:s, s:o, s:[I, I]}", "dtype", rilli_safetensors_dtype(rill_dtype_of(p->value)),
                 "shape", sizes, "data_offsets", (json_int_t)begin, (json_int_t)*offset);
-  return add_metadata(j, metadata, key, sum) &&
-         (json_object_set_new(root, p->name, entry) == 0 ||
-          refuse(j->ctx, j->path, "short of memory, or this is not UTF-8: tensor", p->name));
+  return json_object_set_new(root, p->name, entry) == 0 ||
+         refuse(j->ctx, j->path, "short of memory, or this is not UTF-8: tensor", p->name);
 }
 
 /* The length prefix and the JSON text, padded with spaces; rill_free releases it. */

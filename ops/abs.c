@@ -29,9 +29,7 @@ static void abs_vjp(rill_vjp *g) {
   rill_vjp_give(g, 0, RILL_APPLY(&rilli_op_abs_backward, NULL, g->in[0], g->grad[0]));
 }
 
-static void compose(rill_compose *c) {
-  c->out[0] = rill_maximum(c->in[0], rill_neg(c->in[0]));
-}
+static void compose(rill_compose *c) { c->out[0] = rill_maximum(c->in[0], rill_neg(c->in[0])); }
 
 static void sample(rill_samples *s) {
   rilli_sample_unary(s, 0.05, 2, NULL);

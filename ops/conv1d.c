@@ -11,6 +11,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "ops/compose.h"
 #include "ops/cpu/row_math.h"
 #include "ops/cpu/rows.h"
 #include "ops/expect.h"
@@ -234,13 +235,6 @@ static bool backward_run(const rill_call *call) {
 
 /* ---- in other ops ---- */
 
-static rill_tensor *wide(rill_tensor *x) {
-  return x && rill_dtype_of(x) == RILL_BF16 ? rill_cast(x, RILL_F32) : x;
-}
-static rill_tensor *narrow(rill_tensor *x, rill_dtype dtype) {
-  return rill_dtype_of(x) == dtype ? x : rill_cast(x, dtype);
-}
-
 /* `count` rows of zeros before and after x [B, T, C], or the state before it. */
 static rill_tensor *padded(rill_tensor *x, rill_tensor *state, int64_t before, int64_t after) {
   rill_context *ctx = rill_context_of(x);
@@ -268,24 +262,24 @@ static rill_tensor *correlate(rill_tensor *x, rill_tensor *weight, int64_t T, bo
 }
 
 static void compose(rill_compose *c) {
-  rill_tensor *x = wide(c->in[X]), *w = wide(c->in[WEIGHT]);
-  rill_tensor *all = padded(x, wide(c->in[STATE]), rill_size(w, 1) - 1, 0);
+  rill_tensor *x = rilli_wide(c->in[X]), *w = rilli_wide(c->in[WEIGHT]);
+  rill_tensor *all = padded(x, rilli_wide(c->in[STATE]), rill_size(w, 1) - 1, 0);
   rill_tensor *z = correlate(all, w, rill_size(x, 1), false);
-  if (c->in[BIAS]) z = rill_add(z, wide(c->in[BIAS]));
+  if (c->in[BIAS]) z = rill_add(z, rilli_wide(c->in[BIAS]));
   if (((const attributes *)c->attr)->silu) z = rill_silu(z);
-  c->out[0] = narrow(z, rill_dtype_of(c->in[X]));
+  c->out[0] = rilli_narrow(z, rill_dtype_of(c->in[X]));
 }
 
 static void backward_compose(rill_compose *c) {
   rill_tensor *const *in = c->in + BACK;
-  rill_tensor *x = wide(in[X]), *w = wide(in[WEIGHT]), *state = wide(in[STATE]);
-  rill_tensor *dz = wide(c->in[DY]);
+  rill_tensor *x = rilli_wide(in[X]), *w = rilli_wide(in[WEIGHT]), *state = rilli_wide(in[STATE]);
+  rill_tensor *dz = rilli_wide(c->in[DY]);
   rill_dtype dtype = rill_dtype_of(in[X]);
   int64_t W = rill_size(w, 1), T = rill_size(x, 1), B = rill_size(x, 0), C = rill_size(x, 2);
   rill_tensor *all = padded(x, state, W - 1, 0);
   if (((const attributes *)c->attr)->silu) {
     rill_tensor *z = correlate(all, w, T, false);
-    if (in[BIAS]) z = rill_add(z, wide(in[BIAS]));
+    if (in[BIAS]) z = rill_add(z, rilli_wide(in[BIAS]));
     rill_tensor *s = rill_sigmoid(z);
     dz = rill_mul(dz, rill_mul(s, rill_affine(rill_mul(z, rill_affine(s, -1, 1)), 1, 1)));
   }
@@ -293,13 +287,13 @@ static void backward_compose(rill_compose *c) {
   rill_tensor **dw = rill_alloc(c->ctx, (size_t)W * sizeof *dw);
   for (int64_t k = 0; dw && k < W; k++)
     dw[k] = rill_sum(rill_reshape(rill_mul(dz, rill_slice(all, 1, k, k + T, 1)), flat), 0, false);
-  c->out[X] = narrow(correlate(padded(dz, NULL, 0, W - 1), w, T, true), dtype);
-  c->out[WEIGHT] = dw ? narrow(rill_stack((int)W, dw, 1), dtype) : in[WEIGHT];
+  c->out[X] = rilli_narrow(correlate(padded(dz, NULL, 0, W - 1), w, T, true), dtype);
+  c->out[WEIGHT] = dw ? rilli_narrow(rill_stack((int)W, dw, 1), dtype) : in[WEIGHT];
   rill_free(c->ctx, dw);
   rill_tensor *none = rill_zeros(c->ctx, dtype, RILL_SHAPE(0));
-  c->out[BIAS] = in[BIAS] ? narrow(rill_sum(rill_reshape(dz, flat), 0, false), dtype) : none;
+  c->out[BIAS] = in[BIAS] ? rilli_narrow(rill_sum(rill_reshape(dz, flat), 0, false), dtype) : none;
   rill_tensor *before = padded(dz, NULL, W - 1, W - 1);
-  c->out[STATE] = state ? narrow(correlate(before, w, W - 1, true), dtype)
+  c->out[STATE] = state ? rilli_narrow(correlate(before, w, W - 1, true), dtype)
                         : rill_zeros(c->ctx, dtype, RILL_SHAPE(0));
 }
 

@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "ops/compose.h"
 #include "ops/cpu/row_math.h"
 #include "ops/cpu/rows.h"
 #include "ops/expect.h"
@@ -174,10 +175,6 @@ static bool backward_run(const rill_call *call) {
 
 /* ---- in other ops ---- */
 
-static rill_tensor *wide(rill_tensor *x) {
-  return rill_dtype_of(x) == RILL_BF16 ? rill_cast(x, RILL_F32) : x;
-}
-
 /* One flat row an entry: logits [rows, classes], targets with 0 for ignored ones, and 1 or 0. */
 typedef struct {
   rill_tensor *x, *target, *kept, *count;
@@ -187,7 +184,7 @@ static flat flatten(rill_tensor *logits, rill_tensor *target, const void *attr) 
   int64_t rows = rill_count(target), classes = rill_size(logits, -1);
   rill_dtype index = rill_dtype_of(target);
   rill_context *ctx = rill_context_of(logits);
-  flat f = {.x = rill_reshape(wide(logits), RILL_SHAPE(rows, classes)),
+  flat f = {.x = rill_reshape(rilli_wide(logits), RILL_SHAPE(rows, classes)),
             .target = rill_reshape(target, RILL_SHAPE(rows, 1))};
   rill_tensor *ignore = rill_scalar(ctx, index, (double)((const attributes *)attr)->ignore);
   rill_tensor *ignored = rill_equal(f.target, ignore);

@@ -1,5 +1,5 @@
-/* gelu: x P(x), with P the normal distribution function (the exact form, not the one by tanh). Derivative:
- * P(x) + x p(x), with p the density; both share e^(-x^2/2). */
+/* gelu: x P(x), with P the normal distribution function (the exact form, not the one by tanh).
+ * Derivative: P(x) + x p(x), with p the density; both share e^(-x^2/2). */
 #include "ops/cpu/map.h"
 #include "ops/infer.h"
 #include "ops/ops.h"

@@ -1,5 +1,6 @@
 /* Layer norm, y = (x - mean) (var + eps)^-1/2 weight + bias over the last axis, and its derivative:
  * one pass over a row each, statistics redone from the row in the backward. */
+#include "ops/compose.h"
 #include "ops/cpu/row_math.h"
 #include "ops/cpu/rows.h"
 #include "ops/expect.h"
@@ -115,13 +116,6 @@ static bool backward_run(const rill_call *call) {
 
 /* ---- in other ops ---- */
 
-static rill_tensor *wide(rill_tensor *x) {
-  return x && rill_dtype_of(x) == RILL_BF16 ? rill_cast(x, RILL_F32) : x;
-}
-static rill_tensor *narrow(rill_tensor *x, rill_dtype dtype) {
-  return rill_dtype_of(x) == dtype ? x : rill_cast(x, dtype);
-}
-
 /* (x - mean) r; *r = (var + eps)^-1/2 */
 static rill_tensor *normalise(rill_tensor *x, const void *attr, rill_tensor **r) {
   rill_tensor *centred = rill_sub(x, rill_mean(x, -1, true));
@@ -131,31 +125,25 @@ static rill_tensor *normalise(rill_tensor *x, const void *attr, rill_tensor **r)
 }
 
 static void compose(rill_compose *c) {
-  rill_tensor *r, *y = normalise(wide(c->in[X]), c->attr, &r);
-  if (c->in[WEIGHT]) y = rill_mul(y, wide(c->in[WEIGHT]));
-  if (c->in[BIAS]) y = rill_add(y, wide(c->in[BIAS]));
-  c->out[0] = narrow(y, rill_dtype_of(c->in[X]));
-}
-
-/* Sum over all but the last axis. */
-static rill_tensor *sum_rows(rill_tensor *x) {
-  int64_t n = rill_size(x, -1), rows = 1;
-  for (int d = 0; d + 1 < rill_rank(x); d++) rows *= rill_size(x, d);
-  return rill_sum(rill_reshape(x, RILL_SHAPE(rows, n)), 0, false);
+  rill_tensor *r, *y = normalise(rilli_wide(c->in[X]), c->attr, &r);
+  if (c->in[WEIGHT]) y = rill_mul(y, rilli_wide(c->in[WEIGHT]));
+  if (c->in[BIAS]) y = rill_add(y, rilli_wide(c->in[BIAS]));
+  c->out[0] = rilli_narrow(y, rill_dtype_of(c->in[X]));
 }
 
 static void backward_compose(rill_compose *c) {
   const attributes *attr = c->attr;
   rill_dtype dtype = rill_dtype_of(c->in[BACK_X]);
-  rill_tensor *r, *h = normalise(wide(c->in[BACK_X]), c->attr, &r);
-  rill_tensor *dy = wide(c->in[DY]), *w = wide(c->in[BACK_WEIGHT]);
+  rill_tensor *r, *h = normalise(rilli_wide(c->in[BACK_X]), c->attr, &r);
+  rill_tensor *dy = rilli_wide(c->in[DY]), *w = rilli_wide(c->in[BACK_WEIGHT]);
   rill_tensor *u = w ? rill_mul(dy, w) : dy;
   rill_tensor *along = rill_mul(h, rill_mean(rill_mul(u, h), -1, true));
   rill_tensor *dx = rill_sub(rill_sub(u, rill_mean(u, -1, true)), along);
-  c->out[0] = narrow(rill_mul(r, dx), dtype);
-  c->out[1] =
-      w ? narrow(sum_rows(rill_mul(dy, h)), dtype) : rill_zeros(c->ctx, dtype, RILL_SHAPE(0));
-  c->out[2] = attr->bias ? narrow(sum_rows(dy), dtype) : rill_zeros(c->ctx, dtype, RILL_SHAPE(0));
+  c->out[0] = rilli_narrow(rill_mul(r, dx), dtype);
+  c->out[1] = w ? rilli_narrow(rilli_sum_rows(rill_mul(dy, h)), dtype)
+                : rill_zeros(c->ctx, dtype, RILL_SHAPE(0));
+  c->out[2] = attr->bias ? rilli_narrow(rilli_sum_rows(dy), dtype)
+                         : rill_zeros(c->ctx, dtype, RILL_SHAPE(0));
 }
 
 static void vjp(rill_vjp *g) {

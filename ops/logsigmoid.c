@@ -1,4 +1,5 @@
-/* logsigmoid: ln(1 / (1 + e^-x)) = -softplus(-x), exact where sigmoid is tiny. Derivative: sigmoid(-x). */
+/* logsigmoid: ln(1 / (1 + e^-x)) = -softplus(-x), exact where sigmoid is tiny. Derivative:
+ * sigmoid(-x). */
 #include "ops/cpu/map.h"
 #include "ops/infer.h"
 #include "ops/ops.h"
@@ -20,16 +21,15 @@ static bool logsigmoid_run(const rill_call *call) {
   return rilli_map_run(call, 0, &(rilli_map){.f32 = logsigmoid_f32, .f64 = logsigmoid_f64});
 }
 static bool logsigmoid_backward_run(const rill_call *call) {
-  return rilli_map_run(call, 0, &(rilli_map){.f32 = logsigmoid_slope_f32, .f64 = logsigmoid_slope_f64});
+  return rilli_map_run(call, 0,
+                       &(rilli_map){.f32 = logsigmoid_slope_f32, .f64 = logsigmoid_slope_f64});
 }
 
 static void logsigmoid_vjp(rill_vjp *g) {
   rill_vjp_give(g, 0, RILL_APPLY(&rilli_op_logsigmoid_backward, NULL, g->in[0], g->grad[0]));
 }
 
-static void compose(rill_compose *c) {
-  c->out[0] = rill_neg(rill_softplus(rill_neg(c->in[0])));
-}
+static void compose(rill_compose *c) { c->out[0] = rill_neg(rill_softplus(rill_neg(c->in[0]))); }
 static void backward_compose(rill_compose *c) {
   c->out[0] = rill_mul(c->in[1], rill_sigmoid(rill_neg(c->in[0])));
 }

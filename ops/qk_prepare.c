@@ -3,6 +3,7 @@
  *
  * With eps inside the root a row of zeros gives zeros and a finite gradient, and the derivative
  * ds = r dy - s r^3 (s . dy), r the inverse norm, is exact. Only x is saved. */
+#include "ops/compose.h"
 #include "ops/cpu/row_math.h"
 #include "ops/cpu/rows.h"
 #include "ops/expect.h"
@@ -69,26 +70,20 @@ static bool backward_run(const rill_call *call) {
 
 /* ---- in other ops ---- */
 
-static rill_tensor *wide(rill_tensor *x) {
-  return rill_dtype_of(x) == RILL_BF16 ? rill_cast(x, RILL_F32) : x;
-}
-static rill_tensor *narrow(rill_tensor *x, rill_dtype dtype) {
-  return rill_dtype_of(x) == dtype ? x : rill_cast(x, dtype);
-}
 static rill_tensor *inverse_norm(rill_tensor *s, double eps) {
   return rill_rsqrt(rill_affine(rill_sum(rill_square(s), -1, true), 1, eps));
 }
 
 static void compose(rill_compose *c) {
   const attributes *attr = c->attr;
-  rill_tensor *x = wide(c->in[0]), *s = attr->silu ? rill_silu(x) : x;
+  rill_tensor *x = rilli_wide(c->in[0]), *s = attr->silu ? rill_silu(x) : x;
   if (attr->norm) s = rill_mul(s, inverse_norm(s, attr->eps));
-  c->out[0] = narrow(s == c->in[0] ? rill_affine(s, 1, 0) : s, rill_dtype_of(c->in[0]));
+  c->out[0] = rilli_narrow(s == c->in[0] ? rill_affine(s, 1, 0) : s, rill_dtype_of(c->in[0]));
 }
 
 static void backward_compose(rill_compose *c) {
   const attributes *attr = c->attr;
-  rill_tensor *dy = wide(c->in[0]), *x = wide(c->in[1]), *ds = dy;
+  rill_tensor *dy = rilli_wide(c->in[0]), *x = rilli_wide(c->in[1]), *ds = dy;
   if (attr->norm) {
     rill_tensor *s = attr->silu ? rill_silu(x) : x, *r = inverse_norm(s, attr->eps);
     rill_tensor *y = rill_mul(s, r);
@@ -98,7 +93,7 @@ static void backward_compose(rill_compose *c) {
     rill_tensor *g = rill_sigmoid(x);
     ds = rill_mul(ds, rill_mul(g, rill_affine(rill_mul(x, rill_affine(g, -1, 1)), 1, 1)));
   }
-  c->out[0] = narrow(ds == c->in[0] ? rill_affine(ds, 1, 0) : ds, rill_dtype_of(c->in[1]));
+  c->out[0] = rilli_narrow(ds == c->in[0] ? rill_affine(ds, 1, 0) : ds, rill_dtype_of(c->in[1]));
 }
 
 static void vjp(rill_vjp *g) {

@@ -27,9 +27,7 @@ static void relu_vjp(rill_vjp *g) {
   rill_vjp_give(g, 0, RILL_APPLY(&rilli_op_relu_backward, NULL, g->out[0], g->grad[0]));
 }
 
-static void compose(rill_compose *c) {
-  c->out[0] = rill_clamp(c->in[0], 0, INFINITY);
-}
+static void compose(rill_compose *c) { c->out[0] = rill_clamp(c->in[0], 0, INFINITY); }
 
 static void sample(rill_samples *s) {
   rilli_sample_unary(s, 0.05, 2, NULL);

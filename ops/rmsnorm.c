@@ -4,6 +4,7 @@
  * The statistic of a row is not saved: its sum of squares costs less to redo, from a row that is in
  * cache anyway, than to keep. The gradient of the weight is summed per task in f64 and then over
  * the tasks in order. */
+#include "ops/compose.h"
 #include "ops/cpu/row_math.h"
 #include "ops/cpu/rows.h"
 #include "ops/expect.h"
@@ -140,47 +141,34 @@ static rill_tensor *inverse_rms(rill_tensor *x, const void *attr) {
   rill_tensor *mean = rill_mean(rill_square(x), -1, true);
   return rill_rsqrt(rill_affine(mean, 1, ((const attributes *)attr)->eps));
 }
-static rill_tensor *wide(rill_tensor *x) {
-  return x && rill_dtype_of(x) == RILL_BF16 ? rill_cast(x, RILL_F32) : x;
-}
-static rill_tensor *narrow(rill_tensor *x, rill_dtype dtype) {
-  return rill_dtype_of(x) == dtype ? x : rill_cast(x, dtype);
-}
 
 static void compose_as(rill_compose *c, rill_tensor *gate, rill_tensor *weight) {
-  rill_tensor *x = wide(c->in[0]), *y = rill_mul(x, inverse_rms(x, c->attr));
-  if (weight) y = rill_mul(y, wide(weight));
-  if (gate) y = rill_mul(y, rill_silu(wide(gate)));
-  c->out[0] = narrow(y, rill_dtype_of(c->in[0]));
+  rill_tensor *x = rilli_wide(c->in[0]), *y = rill_mul(x, inverse_rms(x, c->attr));
+  if (weight) y = rill_mul(y, rilli_wide(weight));
+  if (gate) y = rill_mul(y, rill_silu(rilli_wide(gate)));
+  c->out[0] = rilli_narrow(y, rill_dtype_of(c->in[0]));
 }
 static void compose(rill_compose *c) { compose_as(c, NULL, c->in[WEIGHT]); }
 static void gated_compose(rill_compose *c) { compose_as(c, c->in[G_GATE], c->in[G_WEIGHT]); }
-
-/* Sum over all but the last axis. */
-static rill_tensor *sum_rows(rill_tensor *x) {
-  int64_t n = rill_size(x, -1), rows = 1;
-  for (int d = 0; d + 1 < rill_rank(x); d++) rows *= rill_size(x, d);
-  return rill_sum(rill_reshape(x, RILL_SHAPE(rows, n)), 0, false);
-}
 
 /* Returns dx and sets the others. */
 static rill_tensor *backward_as(rill_compose *c, rill_tensor *gate, rill_tensor *weight,
                                 rill_tensor **dgate, rill_tensor **dweight) {
   rill_dtype dtype = rill_dtype_of(c->in[1]);
-  rill_tensor *dy = wide(c->in[0]), *x = wide(c->in[1]), *r = inverse_rms(x, c->attr);
+  rill_tensor *dy = rilli_wide(c->in[0]), *x = rilli_wide(c->in[1]), *r = inverse_rms(x, c->attr);
   rill_tensor *normed = rill_mul(x, r), *d = dy;
   if (gate) {
-    rill_tensor *g = wide(gate), *s = rill_sigmoid(g);
+    rill_tensor *g = rilli_wide(gate), *s = rill_sigmoid(g);
     rill_tensor *slope = rill_mul(s, rill_affine(rill_mul(g, rill_affine(s, -1, 1)), 1, 1));
-    rill_tensor *y = weight ? rill_mul(normed, wide(weight)) : normed;
-    *dgate = narrow(rill_mul(rill_mul(dy, y), slope), dtype);
+    rill_tensor *y = weight ? rill_mul(normed, rilli_wide(weight)) : normed;
+    *dgate = rilli_narrow(rill_mul(rill_mul(dy, y), slope), dtype);
     d = rill_mul(dy, rill_mul(g, s));
   }
-  *dweight = weight ? narrow(sum_rows(rill_mul(d, normed)), dtype)
+  *dweight = weight ? rilli_narrow(rilli_sum_rows(rill_mul(d, normed)), dtype)
                     : rill_zeros(c->ctx, dtype, RILL_SHAPE(0));
-  rill_tensor *u = weight ? rill_mul(d, wide(weight)) : d;
+  rill_tensor *u = weight ? rill_mul(d, rilli_wide(weight)) : d;
   rill_tensor *mean = rill_mean(rill_mul(u, normed), -1, true);
-  return narrow(rill_mul(r, rill_sub(u, rill_mul(normed, mean))), dtype);
+  return rilli_narrow(rill_mul(r, rill_sub(u, rill_mul(normed, mean))), dtype);
 }
 static void backward_compose(rill_compose *c) {
   c->out[0] = backward_as(c, NULL, c->in[1 + WEIGHT], NULL, &c->out[1]);

@@ -72,8 +72,8 @@ void rilli_sample_shapes(rill_samples *s, int inputs, const rilli_range *range, 
   for (size_t k = 0; k < COUNT(SHAPES); k++) {
     rill_sample sample = {.name = "shape", .attr = attr, .no_gradient = is_large(SHAPES[k])};
     for (int i = 0; i < inputs; i++)
-      sample.in[i] = (rill_sample_input){
-          .shape = SHAPES[k], .low = range[i].low, .high = range[i].high};
+      sample.in[i] =
+          (rill_sample_input){.shape = SHAPES[k], .low = range[i].low, .high = range[i].high};
     rill_sample_add(s, sample);
   }
 }
@@ -104,28 +104,27 @@ void rilli_sample_alike(rill_samples *s, int inputs, const rilli_range *range, c
 void rilli_sample_binary(rill_samples *s, const rilli_range *range) {
   for (size_t k = 0; k < COUNT(PAIRS); k++)
     rill_sample_add(
-        s, (rill_sample){
-               .name = "broadcast",
-               .in = {{.shape = PAIRS[k].a, .low = range[0].low, .high = range[0].high},
-                      {.shape = PAIRS[k].b, .low = range[1].low, .high = range[1].high}},
-               .no_gradient = is_large(PAIRS[k].a)});
+        s, (rill_sample){.name = "broadcast",
+                         .in = {{.shape = PAIRS[k].a, .low = range[0].low, .high = range[0].high},
+                                {.shape = PAIRS[k].b, .low = range[1].low, .high = range[1].high}},
+                         .no_gradient = is_large(PAIRS[k].a)});
   rill_sample_add(s, (rill_sample){.name = "shapes",
                                    .in = {{.shape = RILL_SHAPE(2, 3)}, {.shape = RILL_SHAPE(4)}},
                                    .refused = "shapes [2, 3] and [4] do not broadcast"});
-  rill_sample_add(
-      s, (rill_sample){.name = "dtypes",
-                       .in = {{.shape = RILL_SHAPE(2), .fixed = true, .dtype = RILL_F32},
-                              {.shape = RILL_SHAPE(2), .fixed = true, .dtype = RILL_F64}},
-                       .refused = "is f32 and b is f64; rill_cast converts"});
+  rill_sample_add(s,
+                  (rill_sample){.name = "dtypes",
+                                .in = {{.shape = RILL_SHAPE(2), .fixed = true, .dtype = RILL_F32},
+                                       {.shape = RILL_SHAPE(2), .fixed = true, .dtype = RILL_F64}},
+                                .refused = "is f32 and b is f64; rill_cast converts"});
 }
 
 void rilli_sample_binary_integers(rill_samples *s) {
   static const rill_dtype dtype[] = {RILL_I64, RILL_I32, RILL_U8};
   for (size_t d = 0; d < COUNT(dtype); d++)
     for (size_t k = 4; k < 16; k += 4)
-      rill_sample_add(
-          s, (rill_sample){.name = "integers",
-                           .in = {{.shape = PAIRS[k].a, .below = 100, .dtype = dtype[d]},
-                                  {.shape = PAIRS[k].b, .below = 100, .dtype = dtype[d]}},
-                           .no_gradient = true});
+      rill_sample_add(s,
+                      (rill_sample){.name = "integers",
+                                    .in = {{.shape = PAIRS[k].a, .below = 100, .dtype = dtype[d]},
+                                           {.shape = PAIRS[k].b, .below = 100, .dtype = dtype[d]}},
+                                    .no_gradient = true});
 }

@@ -33,9 +33,7 @@ static void silu_vjp(rill_vjp *g) {
   rill_vjp_give(g, 0, RILL_APPLY(&rilli_op_silu_backward, NULL, g->in[0], g->grad[0]));
 }
 
-static void compose(rill_compose *c) {
-  c->out[0] = rill_mul(c->in[0], rill_sigmoid(c->in[0]));
-}
+static void compose(rill_compose *c) { c->out[0] = rill_mul(c->in[0], rill_sigmoid(c->in[0])); }
 static void backward_compose(rill_compose *c) {
   rill_tensor *x = c->in[0], *s = rill_sigmoid(x);
   rill_tensor *slope = rill_mul(s, rill_affine(rill_mul(x, rill_affine(s, -1, 1)), 1, 1));

@@ -2,6 +2,7 @@
  *
  * Along the last axis rows are used where they lie; along another axis each line is gathered into a
  * buffer (neighbouring lines share cache lines, so memory is still read once). */
+#include "ops/compose.h"
 #include "ops/cpu/row_math.h"
 #include "ops/cpu/rows.h"
 #include "ops/expect.h"
@@ -122,26 +123,31 @@ static bool log_softmax_backward_run(const rill_call *call) {
 
 static int axis_of(const rill_compose *c) { return ((const attributes *)c->attr)->axis; }
 
+static void finish(rill_compose *c, rill_tensor *y) {
+  c->out[0] = rilli_narrow(y, rill_dtype_of(c->in[0]));
+}
+
 static rill_tensor *centred(const rill_compose *c) {
-  rill_tensor *x = c->in[0];
+  rill_tensor *x = rilli_wide(c->in[0]);
   if (rill_size(x, axis_of(c)) == 0) return x;
   return rill_sub(x, rill_detach(rill_max(x, axis_of(c), true)));
 }
 static void softmax_compose(rill_compose *c) {
   rill_tensor *e = rill_exp(centred(c));
-  c->out[0] = rill_div(e, rill_sum(e, axis_of(c), true));
+  finish(c, rill_div(e, rill_sum(e, axis_of(c), true)));
 }
 static void log_softmax_compose(rill_compose *c) {
   rill_tensor *x = centred(c);
-  c->out[0] = rill_sub(x, rill_log(rill_sum(rill_exp(x), axis_of(c), true)));
+  rill_tensor *y = rill_sub(x, rill_log(rill_sum(rill_exp(x), axis_of(c), true)));
+  finish(c, y);
 }
 static void softmax_backward_compose(rill_compose *c) {
-  rill_tensor *y = c->in[0], *dy = c->in[1];
-  c->out[0] = rill_mul(y, rill_sub(dy, rill_sum(rill_mul(y, dy), axis_of(c), true)));
+  rill_tensor *y = rilli_wide(c->in[0]), *dy = rilli_wide(c->in[1]);
+  finish(c, rill_mul(y, rill_sub(dy, rill_sum(rill_mul(y, dy), axis_of(c), true))));
 }
 static void log_softmax_backward_compose(rill_compose *c) {
-  rill_tensor *y = c->in[0], *dy = c->in[1];
-  c->out[0] = rill_sub(dy, rill_mul(rill_exp(y), rill_sum(dy, axis_of(c), true)));
+  rill_tensor *y = rilli_wide(c->in[0]), *dy = rilli_wide(c->in[1]);
+  finish(c, rill_sub(dy, rill_mul(rill_exp(y), rill_sum(dy, axis_of(c), true))));
 }
 
 static void softmax_vjp(rill_vjp *g) {

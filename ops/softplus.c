@@ -1,4 +1,5 @@
-/* softplus: ln(1 + e^x) as max(x, 0) + ln(1 + e^-|x|), which cannot overflow. Derivative: sigmoid(x). */
+/* softplus: ln(1 + e^x) as max(x, 0) + ln(1 + e^-|x|), which cannot overflow. Derivative:
+ * sigmoid(x). */
 #include "ops/cpu/map.h"
 #include "ops/infer.h"
 #include "ops/ops.h"

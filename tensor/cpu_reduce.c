@@ -17,6 +17,7 @@ typedef struct {
 typedef struct {
   walk reduced; /* axes of `from` that are summed; innermost last */
   rill_dtype dtype, to_dtype;
+  bool empty;     /* nothing to add */
   int64_t column; /* stride of `from` along the row of kept elements, in elements */
 } job;
 
@@ -58,6 +59,11 @@ static void add_columns(const job *j, const void *data, int64_t offset, int64_t 
 static void add_all(const job *j, const void *data, int64_t n, double *sum) {
   const walk *w = &j->reduced;
   int64_t index[RILL_MAX_RANK] = {0}, offset = 0;
+  if (j->empty) return;
+  if (n == 1 && w->rank == 1) { /* one long sum: no bookkeeping */
+    for (int64_t i = 0; i < w->size[0]; i++) sum[0] += get(j->dtype, data, i * w->stride[0]);
+    return;
+  }
   for (;;) {
     add_columns(j, data, offset, n, sum);
     int d = w->rank - 1;
@@ -83,7 +89,7 @@ static void reduce_row(void *user, int64_t n, char *const *ptr, const int64_t *s
   }
 }
 
-bool rilli_cpu_reduce_to(rilli_device *dev, const rill_array *to, const rill_array *from) {
+void rill_array_sum(const rill_env *env, const rill_array *to, const rill_array *from) {
   job j = {.dtype = from->dtype, .to_dtype = to->dtype};
   rill_array both[2] = {*to, *to};
   both[1].data = from->data;
@@ -92,11 +98,15 @@ bool rilli_cpu_reduce_to(rilli_device *dev, const rill_array *to, const rill_arr
     both[1].stride[d] = from->stride[d];
     if (to->size[d] == 1 && from->size[d] != 1) {
       both[1].stride[d] = 0;
+      j.empty = j.empty || from->size[d] == 0;
       j.reduced.size[j.reduced.rank] = from->size[d];
       j.reduced.stride[j.reduced.rank++] = from->stride[d];
-      if (from->size[d] == 0) return rilli_cpu_fill(dev, to, 0);
     }
   }
-  rill_iterate(&dev->env, 2, both, reduce_row, &j);
+  rill_iterate(env, 2, both, reduce_row, &j);
+}
+
+bool rilli_cpu_reduce_to(rilli_device *dev, const rill_array *to, const rill_array *from) {
+  rill_array_sum(&dev->env, to, from);
   return true;
 }

@@ -38,7 +38,10 @@ static plan plan_make(int count, const rill_array *arrays) {
     }
     for (int j = 0; j < count; j++) p.step[j][p.rank - 1] = inner[j];
   }
-  if (p.rank == 0) p.size[p.rank++] = 1;
+  if (p.rank == 0) { /* one element; a step as if there were more */
+    p.size[p.rank++] = 1;
+    for (int j = 0; j < count; j++) p.step[j][0] = (int64_t)rill_dtype_size(arrays[j].dtype);
+  }
   return p;
 }
 

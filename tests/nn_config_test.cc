@@ -121,6 +121,7 @@ TEST(Config, Refusals) {
       {with(", \"clip\": 1"), "\"clip\" must be one of"},
       {with(", \"beta_max\": 3"), "\"beta_max\" must be a number from 0 to 2"},
       {with(", \"conv\": 4", "transformer"), "\"conv\" does not apply to softmax attention"},
+      {with(", \"groups\": 2"), "\"groups\" does not apply to recurrent models"},
       {with(", \"groups\": 3", "transformer"), "groups must be a divisor of heads, not 3"},
       {with(", \"key_size\": 7", "transformer"), "key_size must be even"},
       {with(", \"key_size\": 7", "retnet"), "key_size must be even"},

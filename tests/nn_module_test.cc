@@ -235,7 +235,9 @@ TEST_F(Module, DesignProgram) {
   int64_t tensors = 0;
   for (int step = 0; step < 30 && rill_scope_reset(turn); step++) {
     if (step == 2) tensors = rill_memory_used(ctx).live_tensors;
-    if (step > 2) EXPECT_EQ(rill_memory_used(ctx).live_tensors, tensors);
+    if (step > 2) {
+      EXPECT_EQ(rill_memory_used(ctx).live_tensors, tensors);
+    }
     rill_tensor *loss = rill_cross_entropy(lm_apply(&f, x), x);
     losses.push_back(rill_item(loss));
     rill_backward(loss);
@@ -250,10 +252,12 @@ TEST_F(Module, DesignProgram) {
 
 struct Counting {
   int64_t live = 0, calls = 0, fail_at = -1;
+  bool from_then_on = false;
 };
 void *count_alloc(void *user, size_t bytes) {
   auto *c = static_cast<Counting *>(user);
-  if (c->calls++ == c->fail_at) return nullptr;
+  int64_t now = c->calls++;
+  if (now == c->fail_at || (c->from_then_on && c->fail_at >= 0 && now > c->fail_at)) return nullptr;
   c->live++;
   return aligned_alloc(64, (bytes + 63) / 64 * 64);
 }
@@ -262,13 +266,15 @@ void count_free(void *user, void *memory, size_t) {
   free(memory);
 }
 
-// Each allocation of building, training and freeing a model fails once: no crash, no leak.
+// Each allocation of building, training and freeing a model fails, once (which caches of memory may
+// make up for) and from then on: no crash, no leak.
 TEST(ModuleFaults, EveryAllocationFails) {
   for (const char *name : {"rdn", "gdn", "transformer"}) {
     int64_t last = 1;
-    for (int64_t at = -1; at < last; at += at < 60 ? 1 : 7) {
+    for (int64_t at = -1; at < last; at += at < 60 ? 1 : 5) {
       Counting counting;
       counting.fail_at = at;
+      counting.from_then_on = at % 2 != 0;
       rill_allocator table = {count_alloc, count_free, &counting};
       rill_context *ctx = rill_context_new(
           rill_context_opts{.on_error = RILL_CONTINUE, .threads = 1, .allocator = &table});
@@ -292,7 +298,7 @@ TEST(ModuleFaults, EveryAllocationFails) {
         EXPECT_FALSE(failed) << rill_error(ctx);
         last = counting.calls;
       } else {
-        EXPECT_TRUE(failed) << name << " at " << at;
+        EXPECT_TRUE(failed || !counting.from_then_on) << name << " at " << at;
       }
       rill_context_free(ctx);
       ASSERT_EQ(counting.live, 0) << name << " at " << at;

@@ -240,7 +240,9 @@ TEST_F(Safetensors, EveryByteDamaged) {
       write_all(bad);
       bool loaded = attempt();
       accepted += loaded;
-      if (i >= 8 + header) EXPECT_FALSE(loaded) << "byte " << i << " of the data";
+      if (i >= 8 + header) {
+        EXPECT_FALSE(loaded) << "byte " << i << " of the data";
+      }
     }
   // A changed name of a checksum cannot be told from a stranger's file without one.
   EXPECT_LT(accepted, 250);
@@ -402,7 +404,9 @@ TEST_F(Safetensors, EveryCallFails) {
       rill_error_clear(bad);
       std::string now = read_all();
       EXPECT_TRUE(now == before || now == after) << at;
-      if (saved) EXPECT_EQ(now, after) << at;
+      if (saved) {
+        EXPECT_EQ(now, after) << at;
+      }
       EXPECT_EQ(std::distance(fs::directory_iterator(folder), {}), 1) << at;
     }
   faults.fail_at = -1, faults.from_then_on = false;

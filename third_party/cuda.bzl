@@ -22,7 +22,7 @@ cc_library(
     name = "cuda",
     srcs = ["lib/libcudart_static.a"],
     defines = ["RILL_WITH_CUDA=1"],
-    linkopts = ["-ldl", "-lrt", "-lpthread", "-lstdc++"],
+    linkopts = ["-ldl", "-lrt", "-lpthread"],
 )
 """
 

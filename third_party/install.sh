@@ -66,7 +66,7 @@ fi
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 apt() {
-  echo "\$ ${root[*]} apt-get $*"
+  echo "\$ ${root[*]:+sudo }apt-get $*"
   "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -y "$@" > "$log" 2>&1 || {
     tail -n 20 "$log" >&2
     return 1

@@ -32,7 +32,12 @@ _C = _COMMON + [
     "-Wmissing-prototypes",
 ]
 
-_CXX = _COMMON + ["-std=c++20"]
+# Option structs are written with the fields that differ from zero; GoogleTest's macros hold an else.
+_CXX = _COMMON + [
+    "-std=c++20",
+    "-Wno-missing-field-initializers",
+    "-Wno-dangling-else",
+]
 
 def rill_library(name, srcs, hdrs, deps = [], **kwargs):
     """A C library. Headers named *_impl.h belong in srcs: they stay in their folder."""

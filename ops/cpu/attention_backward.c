@@ -175,7 +175,6 @@ bool rilli_attention_backward(rill_env *env, const rilli_attention *a,
   if (!j.delta || !j.partial) return false;
   int64_t block = rilli_rows_block(rows, a->D, false);
   size_t row = rilli_round64((size_t)a->D * size);
-  rilli_gemm_prepare();
   return rilli_rows_run(env, rows, block, 2 * row, delta_rows, &j) &&
          rilli_rows_run(env, groups * j.stripes, 1, 2 * j.scores + 4 * j.keys + 2 * j.queries,
                         run_stripes, &j) &&

@@ -82,7 +82,6 @@ bool rilli_attention_forward(rill_env *env, const rilli_attention *a, void *o, v
     j.queries = j.out;
     j.keys = values = rilli_round64((size_t)(n * a->D) * size);
   }
-  rilli_gemm_prepare();
   return rilli_rows_run(env, a->B * a->H * j.blocks, 1,
                         j.scores + j.out + j.queries + j.keys + values, run_blocks, &j);
 }

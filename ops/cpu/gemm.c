@@ -29,15 +29,16 @@ static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* ---- BLAS calls ---- */
 
+/* OpenBLAS comes with threads of its own or with OpenMP's. The former are switched off for good;
+ * the latter follow OpenMP's default number of threads, which is the caller's and set to 1 only
+ * while BLAS runs (inside a parallel region OpenBLAS is single-threaded by itself). */
 static void switch_off_threads(void) {
 #if defined(OPENBLAS_VERSION)
-  int threads = omp_get_max_threads();
-  openblas_set_num_threads(1);
-  omp_set_num_threads(threads); /* OpenBLAS sets OpenMP's default as well */
+  if (openblas_get_parallel() == OPENBLAS_THREAD) openblas_set_num_threads(1);
 #endif
 }
 
-void rilli_gemm_prepare(void) {
+static void prepare(void) {
   static pthread_once_t once = PTHREAD_ONCE_INIT;
   pthread_once(&once, switch_off_threads);
 }
@@ -65,9 +66,8 @@ static void scale_tile(rill_dtype real, int m, int n, double beta, void *c, int6
   }
 }
 
-void rilli_gemm_here(rill_dtype real, int m, int n, int k, double alpha, rilli_blas_matrix a,
-                     rilli_blas_matrix b, double beta, void *c, int c_row) {
-  if (m == 0 || n == 0) return;
+static void gemm(rill_dtype real, int m, int n, int k, double alpha, rilli_blas_matrix a,
+                 rilli_blas_matrix b, double beta, void *c, int c_row) {
   if (m == 1 || n == 1 || k == 0) {
     if (beta != 1) scale_tile(real, m, n, beta, c, c_row);
     if (k == 0) return;
@@ -85,6 +85,17 @@ void rilli_gemm_here(rill_dtype real, int m, int n, int k, double alpha, rilli_b
   else
     cblas_sgemm(CblasRowMajor, ta, tb, m, n, k, (float)alpha, a.data, a.ld, b.data, b.ld,
                 (float)beta, c, c_row);
+}
+
+void rilli_gemm_here(rill_dtype real, int m, int n, int k, double alpha, rilli_blas_matrix a,
+                     rilli_blas_matrix b, double beta, void *c, int c_row) {
+  if (m == 0 || n == 0) return;
+  prepare();
+  int threads = omp_get_max_threads();
+  bool single = threads == 1 || omp_in_parallel();
+  if (!single) omp_set_num_threads(1);
+  gemm(real, m, n, k, alpha, a, b, beta, c, c_row);
+  if (!single) omp_set_num_threads(threads);
 }
 
 /* ---- operands ---- */
@@ -219,7 +230,6 @@ static void choose_tiles(job *w, int64_t products) {
 }
 
 bool rilli_gemm(rill_env *env, const rilli_gemm_args *args) {
-  rilli_gemm_prepare();
   job w = {.args = args};
   int64_t products = args->count ? args->count : 1;
   if (args->m <= 0 || args->n <= 0) return true;

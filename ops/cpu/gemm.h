@@ -46,7 +46,4 @@ typedef struct {
 void rilli_gemm_here(rill_dtype real, int m, int n, int k, double alpha, rilli_blas_matrix a,
                      rilli_blas_matrix b, double beta, void *c, int c_row);
 
-/* To be called before the first rilli_gemm_here: switches BLAS's own threads off. */
-void rilli_gemm_prepare(void);
-
 #endif /* RILL_OPS_CPU_GEMM_H_ */

@@ -24,29 +24,29 @@ typedef struct {
 bool rilli_map_run(const rill_call *call, int lead, const rilli_map *map);
 
 /* Defines such a function from a scalar one, y = f(x), y = f(a, b) or y = f(a, b, c). */
-#define RILLI_MAP_1(name, in_type, out_type, f)                                                   \
-  RILLI_CLONES static void name(int64_t n, const void *const *in, void *const *out,               \
-                                const void *attr) {                                               \
-    const in_type *restrict x = in[0];                                                            \
-    out_type *restrict y = out[0];                                                                \
-    (void)attr;                                                                                   \
-    for (int64_t i = 0; i < n; i++) y[i] = f(x[i]);                                               \
+#define RILLI_MAP_1(name, in_type, out_type, f)                                     \
+  RILLI_CLONES static void name(int64_t n, const void *const *in, void *const *out, \
+                                const void *attr) {                                 \
+    const in_type *restrict x = in[0];                                              \
+    out_type *restrict y = out[0];                                                  \
+    (void)attr;                                                                     \
+    for (int64_t i = 0; i < n; i++) y[i] = f(x[i]);                                 \
   }
-#define RILLI_MAP_2(name, in_type, out_type, f)                                                   \
-  RILLI_CLONES static void name(int64_t n, const void *const *in, void *const *out,               \
-                                const void *attr) {                                               \
-    const in_type *restrict a = in[0], *restrict b = in[1];                                       \
-    out_type *restrict y = out[0];                                                                \
-    (void)attr;                                                                                   \
-    for (int64_t i = 0; i < n; i++) y[i] = f(a[i], b[i]);                                         \
+#define RILLI_MAP_2(name, in_type, out_type, f)                                     \
+  RILLI_CLONES static void name(int64_t n, const void *const *in, void *const *out, \
+                                const void *attr) {                                 \
+    const in_type *restrict a = in[0], *restrict b = in[1];                         \
+    out_type *restrict y = out[0];                                                  \
+    (void)attr;                                                                     \
+    for (int64_t i = 0; i < n; i++) y[i] = f(a[i], b[i]);                           \
   }
-#define RILLI_MAP_3(name, in_type, out_type, f)                                                   \
-  RILLI_CLONES static void name(int64_t n, const void *const *in, void *const *out,               \
-                                const void *attr) {                                               \
-    const in_type *restrict a = in[0], *restrict b = in[1], *restrict c = in[2];                  \
-    out_type *restrict y = out[0];                                                                \
-    (void)attr;                                                                                   \
-    for (int64_t i = 0; i < n; i++) y[i] = f(a[i], b[i], c[i]);                                   \
+#define RILLI_MAP_3(name, in_type, out_type, f)                                     \
+  RILLI_CLONES static void name(int64_t n, const void *const *in, void *const *out, \
+                                const void *attr) {                                 \
+    const in_type *restrict a = in[0], *restrict b = in[1], *restrict c = in[2];    \
+    out_type *restrict y = out[0];                                                  \
+    (void)attr;                                                                     \
+    for (int64_t i = 0; i < n; i++) y[i] = f(a[i], b[i], c[i]);                     \
   }
 
 #endif /* RILL_OPS_CPU_MAP_H_ */

@@ -1,19 +1,22 @@
 /* Rows in parallel: fixed tasks, scratch memory by thread, conversions of bf16. */
 #include "ops/cpu/rows.h"
 
+#include "ops/cpu/clones.h"
+
 #if defined(_OPENMP)
 #include <omp.h>
 #endif
 
 enum { PIECE = 16384, FEW = 64, COLUMNS = 64 };
 
-void rilli_widen(const rill_bf16 *from, float *to, int64_t n) {
+RILLI_CLONES static void widen(const rill_bf16 *restrict from, float *restrict to, int64_t n) {
   for (int64_t i = 0; i < n; i++) to[i] = rill_bf16_to_f32(from[i]);
 }
-
-void rilli_narrow(const float *from, rill_bf16 *to, int64_t n) {
+RILLI_CLONES static void narrow(const float *restrict from, rill_bf16 *restrict to, int64_t n) {
   for (int64_t i = 0; i < n; i++) to[i] = rill_bf16_from_f32(from[i]);
 }
+void rilli_widen(const rill_bf16 *from, float *to, int64_t n) { widen(from, to, n); }
+void rilli_narrow(const float *from, rill_bf16 *to, int64_t n) { narrow(from, to, n); }
 
 const void *rilli_row_load(rill_dtype dtype, const void *data, int64_t at, int64_t n,
                            void *buffer) {

@@ -1,0 +1,72 @@
+/* sum, and what is made of it: mean, var. Added in f64, in index order. */
+#include "ops/axis.h"
+#include "ops/expect.h"
+#include "tensor/iterate.h"
+
+extern const rill_op rilli_op_sum;
+
+static bool infer(rill_infer *q) {
+  rill_shape shape;
+  return rilli_expect_float(q, 0) && rilli_axis_infer(q, q->attr, &shape) &&
+         rill_infer_output(q, 0, q->in[0].dtype, shape);
+}
+
+static bool run(const rill_call *call) {
+  rilli_axis_fold f = rilli_axis_of(&call->in[0], ((const rilli_axis_attr *)call->attr)->axis);
+  rill_array x = call->in[0], y = call->out[0];
+  rill_array_reshape(&x, RILL_SHAPE(f.outer, f.size, f.inner));
+  rill_array_reshape(&y, RILL_SHAPE(f.outer, 1, f.inner));
+  rill_array_sum(call->env, &y, &x);
+  return true;
+}
+
+static void vjp(rill_vjp *g) {
+  rill_shape shape = rill_array_shape(&g->like[0]);
+  int axis = ((const rilli_axis_attr *)g->attr)->axis;
+  rill_vjp_give(g, 0, rill_expand(rilli_axis_keep(g->grad[0], shape, axis), shape));
+}
+
+static void sample(rill_samples *samples) { rilli_axis_samples(samples, 0, 0, true); }
+
+const rill_op rilli_op_sum = {
+    .name = "sum",
+    .in = {"x"},
+    .out = {"y"},
+    .attr_size = sizeof(rilli_axis_attr),
+    .infer = infer,
+    .kernels = {{RILL_CPU, "sum", NULL, run}},
+    .vjp = vjp,
+    .sample = sample,
+};
+
+rill_tensor *rill_sum(rill_tensor *x, int axis, bool keep) {
+  rilli_axis_attr attr = {axis, keep};
+  return RILL_APPLY(&rilli_op_sum, &attr, x);
+}
+
+/* How many elements one result stands for. */
+static double length(rill_tensor *x, int axis) {
+  rill_array a = rill_array_of(x);
+  if (axis != RILL_ALL_AXES && rill_axis(axis, a.rank) < 0) return 1;
+  return (double)rilli_axis_of(&a, axis).size;
+}
+
+rill_tensor *rill_mean(rill_tensor *x, int axis, bool keep) {
+  rill_scope *scope = rill_scope_open(rill_context_of(x));
+  rill_tensor *y = rill_hoist(rill_scale(rill_sum(x, axis, keep), 1 / length(x, axis)));
+  rill_scope_close(scope);
+  return y;
+}
+
+rill_tensor *rill_var(rill_tensor *x, int axis, bool keep, int correction) {
+  rill_context *ctx = rill_context_of(x);
+  if (correction != 0 && correction != 1)
+    rill_fail(ctx, RILL_ERROR_ARGUMENT, "var: correction must be 0 or 1, not %d", correction);
+  rill_scope *scope = rill_scope_open(ctx);
+  rill_shape shape = rill_shape_of(x);
+  rill_tensor *mean = rilli_axis_keep(rill_mean(x, axis, true), shape, axis);
+  rill_tensor *sum = rill_sum(rill_square(rill_sub(x, mean)), axis, keep);
+  rill_tensor *y = rill_hoist(rill_scale(sum, 1 / (length(x, axis) - correction)));
+  rill_scope_close(scope);
+  return y;
+}
