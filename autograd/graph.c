@@ -94,7 +94,7 @@ bool rilli_graph_attach(const rill_op *op, int inputs, rill_tensor *const *in, c
   bool recorded = true;
   for (int j = 0; recorded && j < outputs; j++) recorded = record_output(node, j, out[j]);
   for (int j = 0; recorded && j < outputs; j++) {
-    if (!rill_dtype_is_float(out[j]->array.dtype)) continue;
+    if (!rill_dtype_is_float(out[j]->array.dtype) || op->hidden >> j & 1u) continue;
     out[j]->node = &node->base;
     out[j]->output = j;
     rilli_node_retain(&node->base);

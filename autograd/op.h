@@ -157,11 +157,14 @@ struct rill_op {
   void (*compose)(rill_compose *c);
 
   void (*vjp)(rill_vjp *g);
-  uint32_t saves; /* what vjp reads: RILL_SAVE_INPUT(0) | RILL_SAVE_OUTPUT(0) ... */
-  const char *
-      no_grad; /* why there is no gradient, for ops with neither vjp nor a differentiable compose */
-  uint32_t
-      writes; /* bit i: input i is overwritten (optimizer updates); such ops have no gradient */
+  /* What vjp reads: RILL_SAVE_INPUT(0) | RILL_SAVE_OUTPUT(0) ... */
+  uint32_t saves;
+  /* Bit j: output j is kept for vjp only; no gradient flows into it. */
+  uint32_t hidden;
+  /* Why there is no gradient, for ops with neither vjp nor a differentiable compose. */
+  const char *no_grad;
+  /* Bit i: input i is overwritten (optimizer updates); such ops have no gradient. */
+  uint32_t writes;
 
   void (*sample)(rill_samples *samples);
 };

@@ -62,14 +62,14 @@ int main(void) {
 
   rill_scope *turn = rill_scope_open(ctx);
   double last = 0;
-  for (int step = 0; step <= 300 && rill_scope_reset(turn);
+  for (int step = 0; step <= 600 && rill_scope_reset(turn);
        step++) { /* frees the last turn; stops on error */
     batch b = next_batch(ctx);
     rill_tensor *loss = rill_cross_entropy(lm_apply(&f, b.x), b.y);
     rill_backward(loss);
     rill_clip_grad_norm(rill_params(net), 1.0f);
     rill_optim_step(opt);
-    if (step % 50 == 0) printf("%5d  %.4f\n", step, last = rill_item(loss));
+    if (step % 100 == 0) printf("%5d  %.4f\n", step, last = rill_item(loss));
   }
   printf("guessing would be %.4f; the model has learnt to remember: %s\n", 2.7726,
          last < 1.5 ? "yes" : "no");

@@ -129,7 +129,8 @@ static rill_tensor *scores_of(rill_context *ctx, rill_tensor *q, rill_tensor *k,
 }
 
 static void compose(rill_compose *c) {
-  rill_tensor *q = turn(rilli_wide(c->in[Q])), *k = rilli_wide(c->in[K]), *v = rilli_wide(c->in[V]);
+  rill_tensor *q = turn(rilli_as_real(c->in[Q])), *k = rilli_as_real(c->in[K]),
+              *v = rilli_as_real(c->in[V]);
   int64_t H = rill_size(q, 1);
   k = spread(k, H);
   v = spread(v, H);
@@ -142,7 +143,7 @@ static void compose(rill_compose *c) {
   }
   rill_tensor *s = scores_of(c->ctx, q, k, c->attr), *lse = rill_logsumexp(s, -1, true);
   rill_tensor *o = rill_matmul(rill_exp(rill_sub(s, lse)), v);
-  c->out[0] = rilli_narrow(rill_contiguous(turn(o)), dtype);
+  c->out[0] = rilli_as_dtype(rill_contiguous(turn(o)), dtype);
   c->out[1] = rill_reshape(lse, rows);
 }
 
@@ -152,15 +153,16 @@ static rill_tensor *gather_heads(rill_tensor *x, rill_tensor *like) {
   int64_t D = rill_size(like, 3), H = rill_size(x, 1);
   int64_t R = G ? H / G : 1;
   rill_tensor *y = rill_sum(rill_reshape(x, RILL_SHAPE(B, G, R, S, D)), 2, false);
-  return rilli_narrow(rill_contiguous(turn(y)), rill_dtype_of(like));
+  return rilli_as_dtype(rill_contiguous(turn(y)), rill_dtype_of(like));
 }
 
 static void backward_compose(rill_compose *c) {
   const attributes *attr = c->attr;
-  rill_tensor *q = turn(rilli_wide(c->in[BACK_Q])), *o = turn(rilli_wide(c->in[BACK_O]));
+  rill_tensor *q = turn(rilli_as_real(c->in[BACK_Q])), *o = turn(rilli_as_real(c->in[BACK_O]));
   int64_t H = rill_size(q, 1);
-  rill_tensor *k = spread(rilli_wide(c->in[BACK_K]), H), *v = spread(rilli_wide(c->in[BACK_V]), H);
-  rill_tensor *do_ = c->in[DO] ? turn(rilli_wide(c->in[DO])) : rill_scale(o, 0);
+  rill_tensor *k = spread(rilli_as_real(c->in[BACK_K]), H),
+              *v = spread(rilli_as_real(c->in[BACK_V]), H);
+  rill_tensor *do_ = c->in[DO] ? turn(rilli_as_real(c->in[DO])) : rill_scale(o, 0);
   rill_tensor *lse = rill_unsqueeze(c->in[BACK_LSE], 3);
   rill_tensor *p = rill_exp(rill_sub(scores_of(c->ctx, q, k, attr), lse));
   rill_tensor *delta = rill_sum(rill_mul(do_, o), -1, true);
@@ -169,7 +171,8 @@ static void backward_compose(rill_compose *c) {
   rill_tensor *ds = rill_scale(rill_mul(p, rill_sub(dp, delta)), attr->scale);
   rill_tensor *dk = rill_matmul(rill_transpose(ds, -1, -2), q);
   rill_tensor *dv = rill_matmul(rill_transpose(p, -1, -2), do_);
-  c->out[0] = rilli_narrow(rill_contiguous(turn(rill_matmul(ds, k))), rill_dtype_of(c->in[BACK_Q]));
+  c->out[0] =
+      rilli_as_dtype(rill_contiguous(turn(rill_matmul(ds, k))), rill_dtype_of(c->in[BACK_Q]));
   c->out[1] = gather_heads(dk, c->in[BACK_K]);
   c->out[2] = gather_heads(dv, c->in[BACK_V]);
 }

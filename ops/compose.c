@@ -3,11 +3,11 @@
 
 #include "ops/ops.h"
 
-rill_tensor *rilli_wide(rill_tensor *x) {
+rill_tensor *rilli_as_real(rill_tensor *x) {
   return x && rill_dtype_of(x) == RILL_BF16 ? rill_cast(x, RILL_F32) : x;
 }
 
-rill_tensor *rilli_narrow(rill_tensor *x, rill_dtype dtype) {
+rill_tensor *rilli_as_dtype(rill_tensor *x, rill_dtype dtype) {
   return rill_dtype_of(x) == dtype ? x : rill_cast(x, dtype);
 }
 

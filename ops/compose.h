@@ -6,9 +6,9 @@
 #include "tensor/tensor.h"
 
 /* x, bf16 as f32; NULL for NULL. */
-rill_tensor *rilli_wide(rill_tensor *x);
+rill_tensor *rilli_as_real(rill_tensor *x);
 /* x in this dtype. */
-rill_tensor *rilli_narrow(rill_tensor *x, rill_dtype dtype);
+rill_tensor *rilli_as_dtype(rill_tensor *x, rill_dtype dtype);
 /* [..., n] -> [n]: the sum over all but the last axis. */
 rill_tensor *rilli_sum_rows(rill_tensor *x);
 

@@ -262,24 +262,25 @@ static rill_tensor *correlate(rill_tensor *x, rill_tensor *weight, int64_t T, bo
 }
 
 static void compose(rill_compose *c) {
-  rill_tensor *x = rilli_wide(c->in[X]), *w = rilli_wide(c->in[WEIGHT]);
-  rill_tensor *all = padded(x, rilli_wide(c->in[STATE]), rill_size(w, 1) - 1, 0);
+  rill_tensor *x = rilli_as_real(c->in[X]), *w = rilli_as_real(c->in[WEIGHT]);
+  rill_tensor *all = padded(x, rilli_as_real(c->in[STATE]), rill_size(w, 1) - 1, 0);
   rill_tensor *z = correlate(all, w, rill_size(x, 1), false);
-  if (c->in[BIAS]) z = rill_add(z, rilli_wide(c->in[BIAS]));
+  if (c->in[BIAS]) z = rill_add(z, rilli_as_real(c->in[BIAS]));
   if (((const attributes *)c->attr)->silu) z = rill_silu(z);
-  c->out[0] = rilli_narrow(z, rill_dtype_of(c->in[X]));
+  c->out[0] = rilli_as_dtype(z, rill_dtype_of(c->in[X]));
 }
 
 static void backward_compose(rill_compose *c) {
   rill_tensor *const *in = c->in + BACK;
-  rill_tensor *x = rilli_wide(in[X]), *w = rilli_wide(in[WEIGHT]), *state = rilli_wide(in[STATE]);
-  rill_tensor *dz = rilli_wide(c->in[DY]);
+  rill_tensor *x = rilli_as_real(in[X]), *w = rilli_as_real(in[WEIGHT]),
+              *state = rilli_as_real(in[STATE]);
+  rill_tensor *dz = rilli_as_real(c->in[DY]);
   rill_dtype dtype = rill_dtype_of(in[X]);
   int64_t W = rill_size(w, 1), T = rill_size(x, 1), B = rill_size(x, 0), C = rill_size(x, 2);
   rill_tensor *all = padded(x, state, W - 1, 0);
   if (((const attributes *)c->attr)->silu) {
     rill_tensor *z = correlate(all, w, T, false);
-    if (in[BIAS]) z = rill_add(z, rilli_wide(in[BIAS]));
+    if (in[BIAS]) z = rill_add(z, rilli_as_real(in[BIAS]));
     rill_tensor *s = rill_sigmoid(z);
     dz = rill_mul(dz, rill_mul(s, rill_affine(rill_mul(z, rill_affine(s, -1, 1)), 1, 1)));
   }
@@ -287,13 +288,14 @@ static void backward_compose(rill_compose *c) {
   rill_tensor **dw = rill_alloc(c->ctx, (size_t)W * sizeof *dw);
   for (int64_t k = 0; dw && k < W; k++)
     dw[k] = rill_sum(rill_reshape(rill_mul(dz, rill_slice(all, 1, k, k + T, 1)), flat), 0, false);
-  c->out[X] = rilli_narrow(correlate(padded(dz, NULL, 0, W - 1), w, T, true), dtype);
-  c->out[WEIGHT] = dw ? rilli_narrow(rill_stack((int)W, dw, 1), dtype) : in[WEIGHT];
+  c->out[X] = rilli_as_dtype(correlate(padded(dz, NULL, 0, W - 1), w, T, true), dtype);
+  c->out[WEIGHT] = dw ? rilli_as_dtype(rill_stack((int)W, dw, 1), dtype) : in[WEIGHT];
   rill_free(c->ctx, dw);
   rill_tensor *none = rill_zeros(c->ctx, dtype, RILL_SHAPE(0));
-  c->out[BIAS] = in[BIAS] ? rilli_narrow(rill_sum(rill_reshape(dz, flat), 0, false), dtype) : none;
+  c->out[BIAS] =
+      in[BIAS] ? rilli_as_dtype(rill_sum(rill_reshape(dz, flat), 0, false), dtype) : none;
   rill_tensor *before = padded(dz, NULL, W - 1, W - 1);
-  c->out[STATE] = state ? rilli_narrow(correlate(before, w, W - 1, true), dtype)
+  c->out[STATE] = state ? rilli_as_dtype(correlate(before, w, W - 1, true), dtype)
                         : rill_zeros(c->ctx, dtype, RILL_SHAPE(0));
 }
 

@@ -184,7 +184,7 @@ static flat flatten(rill_tensor *logits, rill_tensor *target, const void *attr) 
   int64_t rows = rill_count(target), classes = rill_size(logits, -1);
   rill_dtype index = rill_dtype_of(target);
   rill_context *ctx = rill_context_of(logits);
-  flat f = {.x = rill_reshape(rilli_wide(logits), RILL_SHAPE(rows, classes)),
+  flat f = {.x = rill_reshape(rilli_as_real(logits), RILL_SHAPE(rows, classes)),
             .target = rill_reshape(target, RILL_SHAPE(rows, 1))};
   rill_tensor *ignore = rill_scalar(ctx, index, (double)((const attributes *)attr)->ignore);
   rill_tensor *ignored = rill_equal(f.target, ignore);
@@ -213,8 +213,7 @@ static void backward_compose(rill_compose *c) {
   rill_tensor *p = rill_mul(rill_exp(rill_sub(f.x, lse)), rill_mul(all, f.kept));
   rill_tensor *dx = rill_scatter_add(p, -1, f.target, rill_neg(rill_mul(f.kept, scale)));
   dx = rill_reshape(dx, rill_shape_of(logits));
-  c->out[0] =
-      rill_dtype_of(dx) == rill_dtype_of(logits) ? dx : rill_cast(dx, rill_dtype_of(logits));
+  c->out[0] = rilli_as_dtype(dx, rill_dtype_of(logits));
 }
 
 static void vjp(rill_vjp *g) {

@@ -125,24 +125,24 @@ static rill_tensor *normalise(rill_tensor *x, const void *attr, rill_tensor **r)
 }
 
 static void compose(rill_compose *c) {
-  rill_tensor *r, *y = normalise(rilli_wide(c->in[X]), c->attr, &r);
-  if (c->in[WEIGHT]) y = rill_mul(y, rilli_wide(c->in[WEIGHT]));
-  if (c->in[BIAS]) y = rill_add(y, rilli_wide(c->in[BIAS]));
-  c->out[0] = rilli_narrow(y, rill_dtype_of(c->in[X]));
+  rill_tensor *r, *y = normalise(rilli_as_real(c->in[X]), c->attr, &r);
+  if (c->in[WEIGHT]) y = rill_mul(y, rilli_as_real(c->in[WEIGHT]));
+  if (c->in[BIAS]) y = rill_add(y, rilli_as_real(c->in[BIAS]));
+  c->out[0] = rilli_as_dtype(y, rill_dtype_of(c->in[X]));
 }
 
 static void backward_compose(rill_compose *c) {
   const attributes *attr = c->attr;
   rill_dtype dtype = rill_dtype_of(c->in[BACK_X]);
-  rill_tensor *r, *h = normalise(rilli_wide(c->in[BACK_X]), c->attr, &r);
-  rill_tensor *dy = rilli_wide(c->in[DY]), *w = rilli_wide(c->in[BACK_WEIGHT]);
+  rill_tensor *r, *h = normalise(rilli_as_real(c->in[BACK_X]), c->attr, &r);
+  rill_tensor *dy = rilli_as_real(c->in[DY]), *w = rilli_as_real(c->in[BACK_WEIGHT]);
   rill_tensor *u = w ? rill_mul(dy, w) : dy;
   rill_tensor *along = rill_mul(h, rill_mean(rill_mul(u, h), -1, true));
   rill_tensor *dx = rill_sub(rill_sub(u, rill_mean(u, -1, true)), along);
-  c->out[0] = rilli_narrow(rill_mul(r, dx), dtype);
-  c->out[1] = w ? rilli_narrow(rilli_sum_rows(rill_mul(dy, h)), dtype)
+  c->out[0] = rilli_as_dtype(rill_mul(r, dx), dtype);
+  c->out[1] = w ? rilli_as_dtype(rilli_sum_rows(rill_mul(dy, h)), dtype)
                 : rill_zeros(c->ctx, dtype, RILL_SHAPE(0));
-  c->out[2] = attr->bias ? rilli_narrow(rilli_sum_rows(dy), dtype)
+  c->out[2] = attr->bias ? rilli_as_dtype(rilli_sum_rows(dy), dtype)
                          : rill_zeros(c->ctx, dtype, RILL_SHAPE(0));
 }
 

@@ -2,6 +2,7 @@
  *
  * Leading axes of x are rows of one tall product. The bias is added while a tile is in cache. The
  * derivative computes only the gradients that are wanted; an unwanted one has shape [0]. */
+#include "ops/compose.h"
 #include "ops/cpu/gemm.h"
 #include "ops/cpu/row_math.h"
 #include "ops/cpu/rows.h"
@@ -54,11 +55,12 @@ static bool run(const rill_call *call) {
 }
 
 static void compose(rill_compose *c) {
-  rill_tensor *x = c->in[X], *w = rill_transpose(c->in[WEIGHT], 0, 1);
+  rill_tensor *x = rilli_as_real(c->in[X]), *w = rilli_as_real(c->in[WEIGHT]);
   bool vector = rill_rank(x) == 1;
-  rill_tensor *y = rill_matmul(vector ? rill_unsqueeze(x, 0) : x, w);
+  rill_tensor *y = rill_matmul(vector ? rill_unsqueeze(x, 0) : x, rill_transpose(w, 0, 1));
   if (vector) y = rill_squeeze(y, 0);
-  c->out[0] = c->in[BIAS] ? rill_add(y, c->in[BIAS]) : y;
+  if (c->in[BIAS]) y = rill_add(y, rilli_as_real(c->in[BIAS]));
+  c->out[0] = rilli_as_dtype(y, rill_dtype_of(c->in[X]));
 }
 
 static void vjp(rill_vjp *g) {

@@ -76,14 +76,14 @@ static rill_tensor *inverse_norm(rill_tensor *s, double eps) {
 
 static void compose(rill_compose *c) {
   const attributes *attr = c->attr;
-  rill_tensor *x = rilli_wide(c->in[0]), *s = attr->silu ? rill_silu(x) : x;
+  rill_tensor *x = rilli_as_real(c->in[0]), *s = attr->silu ? rill_silu(x) : x;
   if (attr->norm) s = rill_mul(s, inverse_norm(s, attr->eps));
-  c->out[0] = rilli_narrow(s == c->in[0] ? rill_affine(s, 1, 0) : s, rill_dtype_of(c->in[0]));
+  c->out[0] = rilli_as_dtype(s == c->in[0] ? rill_affine(s, 1, 0) : s, rill_dtype_of(c->in[0]));
 }
 
 static void backward_compose(rill_compose *c) {
   const attributes *attr = c->attr;
-  rill_tensor *dy = rilli_wide(c->in[0]), *x = rilli_wide(c->in[1]), *ds = dy;
+  rill_tensor *dy = rilli_as_real(c->in[0]), *x = rilli_as_real(c->in[1]), *ds = dy;
   if (attr->norm) {
     rill_tensor *s = attr->silu ? rill_silu(x) : x, *r = inverse_norm(s, attr->eps);
     rill_tensor *y = rill_mul(s, r);
@@ -93,7 +93,7 @@ static void backward_compose(rill_compose *c) {
     rill_tensor *g = rill_sigmoid(x);
     ds = rill_mul(ds, rill_mul(g, rill_affine(rill_mul(x, rill_affine(g, -1, 1)), 1, 1)));
   }
-  c->out[0] = rilli_narrow(ds == c->in[0] ? rill_affine(ds, 1, 0) : ds, rill_dtype_of(c->in[1]));
+  c->out[0] = rilli_as_dtype(ds == c->in[0] ? rill_affine(ds, 1, 0) : ds, rill_dtype_of(c->in[1]));
 }
 
 static void vjp(rill_vjp *g) {

@@ -143,10 +143,10 @@ static rill_tensor *inverse_rms(rill_tensor *x, const void *attr) {
 }
 
 static void compose_as(rill_compose *c, rill_tensor *gate, rill_tensor *weight) {
-  rill_tensor *x = rilli_wide(c->in[0]), *y = rill_mul(x, inverse_rms(x, c->attr));
-  if (weight) y = rill_mul(y, rilli_wide(weight));
-  if (gate) y = rill_mul(y, rill_silu(rilli_wide(gate)));
-  c->out[0] = rilli_narrow(y, rill_dtype_of(c->in[0]));
+  rill_tensor *x = rilli_as_real(c->in[0]), *y = rill_mul(x, inverse_rms(x, c->attr));
+  if (weight) y = rill_mul(y, rilli_as_real(weight));
+  if (gate) y = rill_mul(y, rill_silu(rilli_as_real(gate)));
+  c->out[0] = rilli_as_dtype(y, rill_dtype_of(c->in[0]));
 }
 static void compose(rill_compose *c) { compose_as(c, NULL, c->in[WEIGHT]); }
 static void gated_compose(rill_compose *c) { compose_as(c, c->in[G_GATE], c->in[G_WEIGHT]); }
@@ -155,20 +155,21 @@ static void gated_compose(rill_compose *c) { compose_as(c, c->in[G_GATE], c->in[
 static rill_tensor *backward_as(rill_compose *c, rill_tensor *gate, rill_tensor *weight,
                                 rill_tensor **dgate, rill_tensor **dweight) {
   rill_dtype dtype = rill_dtype_of(c->in[1]);
-  rill_tensor *dy = rilli_wide(c->in[0]), *x = rilli_wide(c->in[1]), *r = inverse_rms(x, c->attr);
+  rill_tensor *dy = rilli_as_real(c->in[0]), *x = rilli_as_real(c->in[1]),
+              *r = inverse_rms(x, c->attr);
   rill_tensor *normed = rill_mul(x, r), *d = dy;
   if (gate) {
-    rill_tensor *g = rilli_wide(gate), *s = rill_sigmoid(g);
+    rill_tensor *g = rilli_as_real(gate), *s = rill_sigmoid(g);
     rill_tensor *slope = rill_mul(s, rill_affine(rill_mul(g, rill_affine(s, -1, 1)), 1, 1));
-    rill_tensor *y = weight ? rill_mul(normed, rilli_wide(weight)) : normed;
-    *dgate = rilli_narrow(rill_mul(rill_mul(dy, y), slope), dtype);
+    rill_tensor *y = weight ? rill_mul(normed, rilli_as_real(weight)) : normed;
+    *dgate = rilli_as_dtype(rill_mul(rill_mul(dy, y), slope), dtype);
     d = rill_mul(dy, rill_mul(g, s));
   }
-  *dweight = weight ? rilli_narrow(rilli_sum_rows(rill_mul(d, normed)), dtype)
+  *dweight = weight ? rilli_as_dtype(rilli_sum_rows(rill_mul(d, normed)), dtype)
                     : rill_zeros(c->ctx, dtype, RILL_SHAPE(0));
-  rill_tensor *u = weight ? rill_mul(d, rilli_wide(weight)) : d;
+  rill_tensor *u = weight ? rill_mul(d, rilli_as_real(weight)) : d;
   rill_tensor *mean = rill_mean(rill_mul(u, normed), -1, true);
-  return rilli_narrow(rill_mul(r, rill_sub(u, rill_mul(normed, mean))), dtype);
+  return rilli_as_dtype(rill_mul(r, rill_sub(u, rill_mul(normed, mean))), dtype);
 }
 static void backward_compose(rill_compose *c) {
   c->out[0] = backward_as(c, NULL, c->in[1 + WEIGHT], NULL, &c->out[1]);

@@ -124,11 +124,11 @@ static bool log_softmax_backward_run(const rill_call *call) {
 static int axis_of(const rill_compose *c) { return ((const attributes *)c->attr)->axis; }
 
 static void finish(rill_compose *c, rill_tensor *y) {
-  c->out[0] = rilli_narrow(y, rill_dtype_of(c->in[0]));
+  c->out[0] = rilli_as_dtype(y, rill_dtype_of(c->in[0]));
 }
 
 static rill_tensor *centred(const rill_compose *c) {
-  rill_tensor *x = rilli_wide(c->in[0]);
+  rill_tensor *x = rilli_as_real(c->in[0]);
   if (rill_size(x, axis_of(c)) == 0) return x;
   return rill_sub(x, rill_detach(rill_max(x, axis_of(c), true)));
 }
@@ -142,11 +142,11 @@ static void log_softmax_compose(rill_compose *c) {
   finish(c, y);
 }
 static void softmax_backward_compose(rill_compose *c) {
-  rill_tensor *y = rilli_wide(c->in[0]), *dy = rilli_wide(c->in[1]);
+  rill_tensor *y = rilli_as_real(c->in[0]), *dy = rilli_as_real(c->in[1]);
   finish(c, rill_mul(y, rill_sub(dy, rill_sum(rill_mul(y, dy), axis_of(c), true))));
 }
 static void log_softmax_backward_compose(rill_compose *c) {
-  rill_tensor *y = rilli_wide(c->in[0]), *dy = rilli_wide(c->in[1]);
+  rill_tensor *y = rilli_as_real(c->in[0]), *dy = rilli_as_real(c->in[1]);
   finish(c, rill_sub(dy, rill_mul(rill_exp(y), rill_sum(dy, axis_of(c), true))));
 }
 

@@ -82,7 +82,7 @@ TEST_P(Model, GradientsAreRight) {
   std::vector<rill_tensor *> in;
   for (int64_t i = 0; i < params.count; i++) in.push_back(params.at[i].value);
   rill_gradcheck_opts opts = {};
-  opts.samples = 6;
+  opts.samples = 40;
   rill_gradcheck_report report =
       rill_gradcheck(loss_function, &p, static_cast<int>(in.size()), in.data(), 1, opts);
   if (!report.passed) rill_gradcheck_print(stdout, &report, GetParam());

@@ -26,6 +26,7 @@ class Optim : public testing::Test {
     EXPECT_NE(std::string(rill_error(ctx)).find(text), std::string::npos) << rill_error(ctx);
     rill_error_clear(ctx);
   }
+
  public:
   // A parameter of n elements, w[i] = 1 + i / n.
   rill_tensor *parameter(const char *name, rill_dtype dtype, int64_t n) {

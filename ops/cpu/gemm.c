@@ -14,7 +14,7 @@
 
 #include "ops/cpu/rows.h"
 
-enum { TILE_M = 256, TILE_N = 512, TILE_MIN = 48, TILES_WANTED = 16, PANEL_K = 1024 };
+enum { TILE_M = 256, TILE_N = 512, TILE_MIN = 32, TILES_WANTED = 16, PANEL_K = 1024 };
 #define WORK_MIN (1 << 18) /* multiplications that are worth a thread's start */
 
 typedef struct {

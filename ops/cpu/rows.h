@@ -32,7 +32,7 @@ static inline void *rilli_row_target(rill_dtype dtype, void *data, int64_t at, v
 }
 static inline void rilli_row_store(rill_dtype dtype, const void *row, void *data, int64_t at,
                                    int64_t n) {
-  if (rilli_is_bf16(dtype)) rilli_narrow(row, (rill_bf16 *)data + at, n);
+  if (rilli_is_bf16(dtype)) rilli_narrow((const float *)row, (rill_bf16 *)data + at, n);
 }
 
 /* Task number `task` of rilli_rows_run: rows [begin, end), with `scratch` of the size asked for,

@@ -361,6 +361,7 @@ const rill_op rilli_op_recur = {
                 {RILL_CPU, "reference", NULL, forward_reference}},
     .vjp = forward_vjp,
     .saves = 0x1ff | RILL_SAVE_OUTPUT(OUT_STATES),
+    .hidden = 1u << OUT_STATES,
     .sample = sample_forward,
 };
 
