@@ -1,221 +1,314 @@
-/* Gradients proved by finite differences.
+/* Proving gradients: the tape against central differences, entry by entry.
  *
- * With fixed random output gradients d, the function becomes the scalar L = sum_i <d_i, out_i>. The
- * tape gives dL/dx in one backward; each checked entry of x is moved by +h and -h, and (L(x + h) -
- * L(x - h)) / 2h is compared. All in f64. */
+ * With random weights w on the outputs, L = sum_j <w_j, f_j(x)>. The tape gives dL/dx; the numeric
+ * side moves one entry of x by +h and -h and adds w (f(x+h) - f(x-h)) output by output: the
+ * difference is taken before the sum, so that large outputs that do not move cost no digits.
+ *
+ * Entries are moved in place, through a view of one element, and put back bit for bit. */
+#include "autograd/autograd.h"
+
 #include <math.h>
 #include <string.h>
 
-#include "autograd/autograd.h"
-#include "tensor/internal.h"
+#include "autograd/graph_impl.h"
+#include "tensor/random.h"
 
-enum { OUTPUTS = 64, WORST = 16 };
+enum { WORST_MAX = 16 };
 
 typedef struct {
   rill_function *f;
   void *user;
   int inputs, outputs;
   rill_tensor *const *in;
-  rill_tensor
-      *weight[OUTPUTS];     /* the output gradients; NULL for outputs that are not differentiable */
-  rill_random_state random; /* so that every call draws the same numbers */
+  rill_gradcheck_opts opts;
   rill_context *ctx;
-} problem;
+  rill_random_state random; /* f starts from here in every call */
+  rill_gradcheck_report *report;
+  rill_tensor **out;             /* [outputs] of the latest call */
+  int64_t *count;                /* [outputs] elements, 0 for outputs that are not floating */
+  int64_t total;                 /* their sum */
+  double *weight, *plus, *minus; /* [total] */
+  int failures;
+} checker;
 
-static void call(const problem *p, rill_tensor **out) {
-  rill_random_set(p->ctx, p->random);
-  for (int j = 0; j < p->outputs; j++) out[j] = NULL;
-  p->f(p->user, p->inputs, p->in, p->outputs, out);
+static bool cannot(checker *c, const char *what, int which, const char *detail) {
+  snprintf(c->report->message, sizeof c->report->message, "%s %d %s", what, which, detail);
+  return false;
 }
 
-/* L, summed in order; NaN after an error. */
-static double value(const problem *p) {
-  rill_tensor *out[OUTPUTS];
-  double sum = 0;
-  rill_scope *scope = rill_scope_open_no_grad(p->ctx);
-  if (!scope) return (double)NAN;
-  call(p, out);
-  for (int j = 0; j < p->outputs; j++) {
-    if (!p->weight[j]) continue;
-    int64_t n = rill_count(p->weight[j]);
-    double *y = rill_alloc(p->ctx, (size_t)n * sizeof *y),
-           *d = rill_alloc(p->ctx, (size_t)n * sizeof *d);
-    bool read = y && d && rill_read_f64(out[j], y, n) && rill_read_f64(p->weight[j], d, n);
-    for (int64_t i = 0; read && i < n; i++) sum += y[i] * d[i];
-    if (!read) sum = (double)NAN;
-    rill_free(p->ctx, y);
-    rill_free(p->ctx, d);
+/* Copies the recorded error, if there is one, into the report. */
+static bool usable(checker *c) {
+  if (!rilli_failed(c->ctx)) return true;
+  snprintf(c->report->message, sizeof c->report->message, "%.250s", rill_error(c->ctx));
+  return false;
+}
+
+/* ---- the function ---- */
+
+static bool call(checker *c) {
+  rill_random_set(c->ctx, c->random);
+  for (int j = 0; j < c->outputs; j++) c->out[j] = NULL;
+  c->f(c->user, c->inputs, c->in, c->outputs, c->out);
+  if (!usable(c)) return false;
+  for (int j = 0; j < c->outputs; j++)
+    if (!c->out[j] || rill_is_void(c->out[j])) return cannot(c, "output", j, "was not set");
+  return true;
+}
+
+/* Calls f without a graph and copies all its floating outputs into `values`. */
+static bool evaluate(checker *c, double *values) {
+  rill_scope *scope = rill_scope_open_no_grad(c->ctx);
+  bool done = scope && call(c);
+  for (int j = 0; done && j < c->outputs; j++) {
+    if (c->count[j] == 0) continue;
+    if (rill_count(c->out[j]) != c->count[j]) {
+      done = cannot(c, "output", j, "changes its size from call to call");
+    } else {
+      done = rill_read_f64(c->out[j], values, c->count[j]) || usable(c);
+      values += c->count[j];
+    }
   }
   rill_scope_close(scope);
-  return sum;
+  return done;
 }
 
-/* Runs f once with the tape, draws output gradients, and leaves dL/dx in the leaves. */
-static bool run_tape(problem *p, uint64_t seed, char *message) {
-  rill_tensor *out[OUTPUTS], *with[OUTPUTS], *grad[OUTPUTS];
+/* ---- the tape ---- */
+
+static bool measure_outputs(checker *c) {
+  c->total = 0;
+  for (int j = 0; j < c->outputs; j++) {
+    rill_dtype dtype = rill_dtype_of(c->out[j]);
+    if (rill_dtype_is_float(dtype) && dtype != RILL_F64)
+      return cannot(c, "output", j, "is not f64: differences would drown in its rounding");
+    c->count[j] = dtype == RILL_F64 ? rill_count(c->out[j]) : 0;
+    c->total += c->count[j];
+  }
+  return true;
+}
+
+/* Random weights of magnitude near 1, so that no output hides behind another. */
+static bool make_weights(checker *c) {
+  size_t bytes = (size_t)(c->total ? c->total : 1) * sizeof(double);
+  c->weight = rill_alloc(c->ctx, bytes);
+  c->plus = rill_alloc(c->ctx, bytes);
+  c->minus = rill_alloc(c->ctx, bytes);
+  if (!usable(c)) return false;
+  for (int64_t i = 0; i < c->total; i++) {
+    uint64_t bits = rill_random_bits(c->opts.seed, (uint64_t)i);
+    double size = 0.5 + rill_random_unit_f64(bits);
+    c->weight[i] = bits & 1u ? size : -size;
+  }
+  return true;
+}
+
+/* backward through the outputs that depend on an input; the others have gradient zero. */
+static bool run_tape(checker *c) {
+  rill_tensor **output = rill_alloc(c->ctx, (size_t)c->outputs * 2 * sizeof *output);
+  if (!output) return usable(c);
+  rill_tensor **gradient = output + c->outputs;
   int n = 0;
-  call(p, out);
-  if (rilli_failed(p->ctx)) return false;
-  rill_random_state stream = rill_random_get(p->ctx);
-  rill_random_set(p->ctx, (rill_random_state){.seed = seed ^ 0x9e3779b97f4a7c15u});
-  for (int j = 0; j < p->outputs; j++) {
-    p->weight[j] = NULL;
-    if (!out[j] || rill_is_void(out[j]) || rill_dtype_of(out[j]) != RILL_F64 ||
-        !rill_requires_grad(out[j]))
-      continue;
-    p->weight[j] = rill_randn(p->ctx, RILL_F64, rill_shape_of(out[j]));
-    with[n] = out[j];
-    grad[n++] = p->weight[j];
-  }
-  rill_random_set(p->ctx, stream);
-  if (n == 0) {
-    snprintf(message, 256, "no output is f64 and depends on an input that requires a gradient");
-    return false;
-  }
-  rill_backward_from(n, with, grad);
-  return !rilli_failed(p->ctx);
-}
-
-/* ---- the report ---- */
-
-static void keep_worst(rill_gradcheck_report *r, int most, rill_gradcheck_entry e) {
-  int at = r->entries;
-  while (at > 0 && !(r->entry[at - 1].error >= e.error)) at--;
-  if (at >= most) return;
-  int moved = (r->entries < most ? r->entries : most - 1) - at;
-  memmove(r->entry + at + 1, r->entry + at, (size_t)moved * sizeof e);
-  r->entry[at] = e;
-  if (r->entries < most) r->entries++;
-}
-
-static void locate(rill_shape shape, int64_t flat, int64_t *index) {
-  for (int d = shape.rank - 1; d >= 0; d--) {
-    index[d] = flat % shape.size[d];
-    flat /= shape.size[d];
-  }
-}
-
-/* Central difference at one entry; x is written back as it was. */
-static double numeric(const problem *p, rill_tensor *x, double *values, int64_t i, double step) {
-  double before = values[i], h = step * fmax(1, fabs(before)), up, down;
-  size_t bytes = (size_t)rill_count(x) * sizeof *values;
-  volatile double high = before + h, low = before - h; /* the step that was really made */
-  values[i] = high;
-  rill_write(x, values, bytes);
-  up = value(p);
-  values[i] = low;
-  rill_write(x, values, bytes);
-  down = value(p);
-  values[i] = before;
-  rill_write(x, values, bytes);
-  return (up - down) / (high - low);
-}
-
-static bool check_input(const problem *p, int input, rill_gradcheck_opts o,
-                        rill_gradcheck_report *r) {
-  rill_tensor *x = p->in[input];
-  int64_t n = rill_count(x);
-  double *values = rill_alloc(p->ctx, (size_t)n * sizeof *values),
-         *tape = rill_alloc(p->ctx, (size_t)n * sizeof *tape);
-  bool read = values && tape && rill_read_f64(x, values, n);
-  if (read && rill_grad(x)) read = rill_read_f64(rill_grad(x), tape, n);
-  double largest = 0;
-  for (int64_t i = 0; read && i < n; i++) {
-    if (!rill_grad(x)) tape[i] = 0;
-    largest = fmax(largest, fabs(tape[i]));
-  }
-  int64_t checks = o.samples > 0 && o.samples < n ? o.samples : n;
-  for (int64_t s = 0; read && s < checks; s++) {
-    int64_t i = checks == n ? s : (int64_t)((double)s * (double)n / (double)checks);
-    rill_gradcheck_entry e = {
-        .input = input, .tape = tape[i], .numeric = numeric(p, x, values, i, o.step)};
-    double difference = fabs(e.tape - e.numeric);
-    double scale = fmax(fmax(fabs(e.tape), fabs(e.numeric)), 1e-3 * largest);
-    bool fine = difference <= o.atol + o.rtol * fmax(scale, largest);
-    e.error = difference <= o.atol ? 0 : difference / scale;
-    if (!isfinite(e.tape) || !isfinite(e.numeric)) e.error = INFINITY;
-    locate(rill_shape_of(x), i, e.index);
-    r->checked++;
-    r->passed = r->passed && fine && isfinite(e.error);
-    if (!(e.error <= r->max_error)) r->max_error = e.error;
-    keep_worst(r, o.worst, e);
-    read = !rilli_failed(p->ctx);
-  }
-  rill_free(p->ctx, values);
-  rill_free(p->ctx, tape);
-  return read;
-}
-
-static bool acceptable(int inputs, rill_tensor *const *in, int outputs, char *message) {
-  bool any = false;
-  for (int i = 0; i < inputs; i++) {
-    if (!in[i] || rill_is_void(in[i]) || !rill_requires_grad(in[i])) continue;
-    if (in[i]->node || rill_dtype_of(in[i]) != RILL_F64) {
-      snprintf(message, 256,
-               "input %d requires a gradient and must be an f64 leaf; it is %s, made by %s", i,
-               rill_dtype_name(rill_dtype_of(in[i])), in[i]->made_by);
-      return false;
+  const double *weight = c->weight;
+  for (int j = 0; j < c->outputs; j++) {
+    if (c->count[j] > 0 && rill_requires_grad(c->out[j])) {
+      output[n] = c->out[j];
+      gradient[n++] = rill_from(c->ctx, RILL_F64, rill_shape_of(c->out[j]), weight);
     }
-    any = true;
+    weight += c->count[j];
   }
-  if (!any) snprintf(message, 256, "no input requires a gradient");
-  if (outputs < 1 || outputs > OUTPUTS) {
-    snprintf(message, 256, "the number of outputs must be 1 .. %d, not %d", OUTPUTS, outputs);
-    return false;
+  rill_backward_from(n, output, gradient);
+  rill_free(c->ctx, output);
+  return usable(c);
+}
+
+static bool tape_gradients(checker *c) {
+  rill_scope *scope = rilli_scope_open_as(c->ctx, false);
+  bool done = scope && call(c) && measure_outputs(c) && make_weights(c) && run_tape(c);
+  rill_scope_close(scope);
+  return done;
+}
+
+/* ---- one entry ---- */
+
+static void keep_if_bad(checker *c, const rill_gradcheck_entry *entry) {
+  rill_gradcheck_report *r = c->report;
+  int room = c->opts.worst, at = r->entries;
+  while (at > 0 && r->entry[at - 1].error < entry->error) at--;
+  if (at >= room) return;
+  int moved = (r->entries < room ? r->entries : room - 1) - at;
+  memmove(&r->entry[at + 1], &r->entry[at], (size_t)moved * sizeof *entry);
+  r->entry[at] = *entry;
+  if (r->entries < room) r->entries++;
+}
+
+static void judge(checker *c, rill_gradcheck_entry *entry, double largest) {
+  double scale = fmax(fmax(fabs(entry->tape), fabs(entry->numeric)), largest * 1e-3);
+  double distance = fabs(entry->tape - entry->numeric);
+  bool finite = isfinite(entry->tape) && isfinite(entry->numeric);
+  entry->error = !finite ? (double)INFINITY : scale > 0 ? distance / scale : 0;
+  bool close = finite && distance <= c->opts.atol + c->opts.rtol * scale;
+  if (!close) c->failures++;
+  if (entry->error > c->report->max_error) c->report->max_error = entry->error;
+  c->report->checked++;
+  keep_if_bad(c, entry);
+}
+
+/* The element of x at a row-major position. */
+static rill_array element_of(const rill_tensor *x, int64_t position, int64_t *index) {
+  rill_array a = {.data = x->array.data, .dtype = x->array.dtype};
+  int64_t offset = 0;
+  for (int d = x->array.rank - 1; d >= 0; d--) {
+    index[d] = position % x->array.size[d];
+    position /= x->array.size[d];
+    offset += index[d] * x->array.stride[d];
   }
-  return any;
+  a.data = (char *)a.data + offset * (int64_t)sizeof(double);
+  return a;
+}
+
+static bool difference(checker *c, rill_tensor *x, const rill_array *element, double value,
+                       double *slope) {
+  rilli_device *device = x->storage->device;
+  double h = c->opts.step * fmax(1, fabs(value));
+  double above = value + h, below = value - h;
+  bool done = device->fill(device, element, above) && evaluate(c, c->plus) &&
+              device->fill(device, element, below) && evaluate(c, c->minus);
+  device->fill(device, element, value);
+  double sum = 0;
+  for (int64_t i = 0; i < c->total; i++) sum += c->weight[i] * (c->plus[i] - c->minus[i]);
+  *slope = sum / (above - below);
+  return done;
+}
+
+static bool check_input(checker *c, int i, double *value, double *tape) {
+  rill_tensor *x = c->in[i];
+  int64_t count = rill_count(x), samples = c->opts.samples;
+  if (count == 0) return true;
+  double largest = 0;
+  if (!rill_read_f64(x, value, count)) return usable(c);
+  memset(tape, 0, (size_t)count * sizeof *tape);
+  if (rill_grad(x) && !rill_read_f64(rill_grad(x), tape, count)) return usable(c);
+  for (int64_t k = 0; k < count; k++) largest = fmax(largest, fabs(tape[k]));
+  if (samples <= 0 || samples > count) samples = count;
+  for (int64_t s = 0; s < samples; s++) {
+    /* Evenly spread, and the last entry is one of them. */
+    int64_t k =
+        samples == 1 ? 0 : (int64_t)((double)s * (double)(count - 1) / (double)(samples - 1));
+    rill_gradcheck_entry entry = {.input = i, .tape = tape[k]};
+    rill_array element = element_of(x, k, entry.index);
+    if (!difference(c, x, &element, value[k], &entry.numeric)) return false;
+    judge(c, &entry, largest);
+  }
+  return true;
+}
+
+/* ---- the check ---- */
+
+static bool is_checked(const rill_tensor *x) { return x && x->requires_grad; }
+
+static bool check_operands(checker *c) {
+  int checked = 0;
+  for (int i = 0; i < c->inputs; i++) {
+    const rill_tensor *x = c->in[i];
+    if (!x) continue;
+    if (rill_is_void(x)) return cannot(c, "input", i, "is void");
+    if (x->node) return cannot(c, "input", i, "was computed; only leaves can be moved");
+    if (!x->requires_grad) continue;
+    if (x->array.dtype != RILL_F64)
+      return cannot(c, "input", i, "requires a gradient but is not f64");
+    checked++;
+  }
+  if (checked == 0) return cannot(c, "none of the", c->inputs, "inputs requires a gradient");
+  return c->outputs > 0 || cannot(c, "there are", c->outputs, "outputs");
+}
+
+static bool check_all(checker *c) {
+  int64_t largest = 1;
+  for (int i = 0; i < c->inputs; i++)
+    if (is_checked(c->in[i]) && rill_count(c->in[i]) > largest) largest = rill_count(c->in[i]);
+  double *value = rill_alloc(c->ctx, (size_t)largest * 2 * sizeof *value);
+  c->out = rill_alloc(c->ctx, (size_t)(c->outputs) * sizeof(rill_tensor *));
+  c->count = rill_alloc(c->ctx, (size_t)(c->outputs) * sizeof *c->count);
+  bool done = usable(c) && tape_gradients(c);
+  for (int i = 0; done && i < c->inputs; i++)
+    if (is_checked(c->in[i])) done = check_input(c, i, value, value + largest);
+  rill_free(c->ctx, value);
+  rill_free(c->ctx, c->out);
+  rill_free(c->ctx, c->count);
+  rill_free(c->ctx, c->weight);
+  rill_free(c->ctx, c->plus);
+  rill_free(c->ctx, c->minus);
+  return done;
+}
+
+/* The gradients the inputs have now are set aside, and put back at the end. */
+static bool check_aside(checker *c) {
+  rill_tensor **aside = rill_alloc(c->ctx, (size_t)c->inputs * sizeof *aside);
+  if (!aside) return usable(c);
+  for (int i = 0; i < c->inputs; i++) {
+    aside[i] = c->in[i] ? c->in[i]->grad : NULL;
+    if (c->in[i]) c->in[i]->grad = NULL;
+  }
+  bool done = check_all(c);
+  for (int i = 0; i < c->inputs; i++)
+    if (c->in[i]) rill_zero_grad(c->in[i]);
+  for (int i = 0; i < c->inputs; i++)
+    if (aside[i]) c->in[i]->grad = aside[i];
+  rill_free(c->ctx, aside);
+  return done;
+}
+
+static rill_gradcheck_opts with_defaults(rill_gradcheck_opts o) {
+  if (!(o.step > 0)) o.step = 1e-5;
+  if (!(o.rtol > 0)) o.rtol = 1e-6;
+  if (!(o.atol > 0)) o.atol = 1e-8;
+  if (o.worst <= 0) o.worst = 5;
+  if (o.worst > WORST_MAX) o.worst = WORST_MAX;
+  return o;
 }
 
 rill_gradcheck_report rill_gradcheck(rill_function *f, void *user, int inputs,
                                      rill_tensor *const *in, int outputs,
                                      rill_gradcheck_opts opts) {
-  rill_gradcheck_report r = {.passed = false};
-  if (opts.step <= 0) opts.step = 1e-5;
-  if (opts.rtol <= 0) opts.rtol = 1e-6;
-  if (opts.atol <= 0) opts.atol = 1e-8;
-  if (opts.worst <= 0) opts.worst = 5;
-  if (opts.worst > WORST) opts.worst = WORST;
-  if (!acceptable(inputs, in, outputs, r.message)) return r;
-  rill_tensor *first = NULL;
-  for (int i = 0; i < inputs && !first; i++) first = in[i];
-  problem p = {
-      .f = f, .user = user, .inputs = inputs, .outputs = outputs, .in = in, .ctx = first->ctx};
-  p.random = rill_random_get(p.ctx);
-  for (int i = 0; i < inputs; i++)
-    if (in[i] && !rill_is_void(in[i]) && in[i]->requires_grad) rill_zero_grad(in[i]);
-  rill_scope *scope = rilli_scope_open_as(p.ctx, false);
-  bool done = scope && run_tape(&p, opts.seed, r.message);
-  r.passed = done;
-  for (int i = 0; done && i < inputs; i++)
-    if (in[i] && !rill_is_void(in[i]) && in[i]->requires_grad) done = check_input(&p, i, opts, &r);
-  r.passed = r.passed && done;
-  if (rilli_failed(p.ctx)) snprintf(r.message, sizeof r.message, "%.250s", rill_error(p.ctx));
-  rill_scope_close(scope);
-  rill_random_set(p.ctx, p.random);
-  for (int i = 0; i < inputs; i++)
-    if (in[i] && !rill_is_void(in[i]) && in[i]->requires_grad) rill_zero_grad(in[i]);
-  return r;
+  rill_gradcheck_report report = {0};
+  checker c = {.f = f,
+               .user = user,
+               .inputs = inputs,
+               .outputs = outputs,
+               .in = in,
+               .opts = with_defaults(opts),
+               .report = &report};
+  for (int i = 0; i < inputs; i++) {
+    if (!in[i]) continue;
+    rilli_check(in[i], "rill_gradcheck", "an input");
+    if (!c.ctx) c.ctx = in[i]->ctx;
+    if (c.ctx != in[i]->ctx)
+      rilli_misuse("rill_gradcheck", "an input", "belongs to another context");
+  }
+  if (!c.ctx) rilli_misuse("rill_gradcheck", "in", "has no tensor");
+  c.random = rill_random_get(c.ctx);
+  bool done = usable(&c) && check_operands(&c) && check_aside(&c);
+  rill_random_set(c.ctx, c.random);
+  report.passed = done && c.failures == 0;
+  return report;
 }
 
-void rill_gradcheck_print(FILE *file, const rill_gradcheck_report *r, const char *title) {
-  if (r->message[0]) {
-    fprintf(file, "%s: could not be checked: %s\n", title, r->message);
-    return;
-  }
-  fprintf(file, "%s: %s, %lld entries, largest relative error %.1e\n", title,
-          r->passed ? "gradients are right" : "WRONG gradients", (long long)r->checked,
-          r->max_error);
-  if (r->entries > 0)
-    fprintf(file, "  %5s %-20s %22s %22s %10s\n", "input", "entry", "tape", "finite difference",
-            "error");
-  for (int i = 0; i < r->entries; i++) {
-    const rill_gradcheck_entry *e = &r->entry[i];
-    char where[64] = "";
+void rill_gradcheck_print(FILE *file, const rill_gradcheck_report *report, const char *title) {
+  fprintf(file, "%s: %s", title, report->passed ? "passed" : "FAILED");
+  fprintf(file, ", %lld entries, largest error %.2e\n", (long long)report->checked,
+          report->max_error);
+  if (report->message[0]) fprintf(file, "  %s\n", report->message);
+  if (report->entries == 0) return;
+  fprintf(file, "  input  index             tape              numeric           error\n");
+  for (int e = 0; e < report->entries; e++) {
+    const rill_gradcheck_entry *entry = &report->entry[e];
+    char index[192] = "";
     size_t used = 0;
-    for (int d = 0; d < RILL_MAX_RANK && used < 50; d++)
-      used += (size_t)snprintf(where + used, sizeof where - used, "%s%lld", d ? "," : "",
-                               (long long)e->index[d]);
-    fprintf(file, "  %5d %-20s %22.14g %22.14g %10.1e\n", e->input, where, e->tape, e->numeric,
-            e->error);
+    int rank = RILL_MAX_RANK;
+    while (rank > 1 && entry->index[rank - 1] == 0) rank--;
+    for (int d = 0; d < rank && used + 24 < sizeof index; d++)
+      used += (size_t)snprintf(index + used, sizeof index - used, "%s%lld", d ? ", " : "",
+                               (long long)entry->index[d]);
+    fprintf(file, "  %5d  %-16s  %16.9e  %16.9e  %.2e\n", entry->input, index, entry->tape,
+            entry->numeric, entry->error);
   }
 }

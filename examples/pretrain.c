@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "examples/lm/args.h"
+#include "examples/lm/checkpoint.h"
 #include "examples/lm/ngram.h"
 #include "examples/lm/report.h"
 #include "examples/lm/runlog.h"
@@ -138,32 +139,69 @@ static bool draw_sample(const lm_model *model, lm_bytes *text, char *err) {
   lm_sampler *sampler = lm_sampler_new(
       (lm_sampler_opts){.temperature = 0.8, .top_p = 0.95, .seed = (uint64_t)opt.seed},
       model->lm->config.vocab, err);
-  if (!sampler) return false;
   lm_text prompt = {(const uint8_t *)opt.prompt, (int64_t)strlen(opt.prompt)};
-  for (int64_t i = 0; i < prompt.count; i++) collect(text, prompt.bytes[i]);
-  bool done = lm_model_generate(model, prompt, opt.sample, sampler, collect, text, err);
+  bool done = sampler && lm_model_generate(model, prompt, opt.sample, sampler, collect, text, err);
   lm_sampler_free(sampler);
   return done;
 }
 
-static bool finish(const lm_model *model, const lm_corpus *corpus, const lm_args *args,
-                   lm_progress *progress, const lm_trainer_result *result, char *err) {
+enum { SETTINGS = sizeof table / sizeof table[0] - 1 };
+
+static bool write_report(const lm_model *model, const lm_trainer_result *result, double trigram,
+                         const lm_bytes *sample, char *err) {
+  static char value[SETTINGS][256];
+  lm_fact setting[SETTINGS];
+  char title[128], summary[256], count[32], tokens[32], time[32], log_path[LM_PATH_SIZE],
+      path[LM_PATH_SIZE];
+  for (int i = 0; i < SETTINGS; i++) {
+    lm_args_value(&table[i], value[i], sizeof value[i]);
+    setting[i] = (lm_fact){table[i].name, value[i]};
+  }
+  lm_count_format((double)rill_params_count(rill_params(model->net)), count, sizeof count);
+  lm_count_format((double)(result->steps * opt.batch * opt.seq * opt.accumulate), tokens,
+                  sizeof tokens);
+  lm_time_format(result->seconds, time, sizeof time);
+  snprintf(title, sizeof title, "%.60s, %s parameters", opt.model, count);
+  snprintf(summary, sizeof summary, "Trained on %s bytes of %.120s.", tokens, opt.data);
+  const lm_fact fact[] = {{"parameters", count}, {"bytes trained on", tokens}, {"time", time}};
+  snprintf(log_path, sizeof log_path, "%s/log.jsonl", opt.out);
+  snprintf(path, sizeof path, "%s/report.html", opt.out);
+  lm_report report = {.title = title,
+                      .summary = summary,
+                      .bits_per_byte = result->validation / log(2),
+                      .trigram_bits_per_byte = trigram,
+                      .fact = fact,
+                      .facts = 3,
+                      .setting = setting,
+                      .settings = SETTINGS,
+                      .prompt = opt.prompt,
+                      .prompt_bytes = strlen(opt.prompt),
+                      .sample = sample->data,
+                      .sample_bytes = (size_t)sample->count};
+  lm_record *records = NULL;
+  bool done = lm_runlog_read(log_path, &records, &report.records, err);
+  report.record = records;
+  done = done && lm_report_write(path, &report, err);
+  free(records);
+  return done;
+}
+
+static bool finish(const lm_model *model, const lm_corpus *corpus, lm_progress *progress,
+                   const lm_trainer_result *result, char *err) {
   lm_text held_out = corpus->validation;
   if (held_out.count > opt.validation_bytes) held_out.count = opt.validation_bytes;
-  double bits = result->validation / log(2), trigram = (double)NAN;
   lm_ngram *letters = lm_ngram_new(corpus->train, err);
   if (!letters) return false;
-  trigram = lm_ngram_bits(letters, held_out);
+  double trigram = lm_ngram_bits(letters, held_out);
   lm_ngram_free(letters);
   lm_progress_say(progress,
                   "bits per byte on %" PRId64 " held-out bytes: %.4f, trigram letter model %.4f",
-                  result->validation_bytes, bits, trigram);
+                  result->validation_bytes, result->validation / log(2), trigram);
   lm_bytes text = {0};
   bool done = opt.sample == 0 || draw_sample(model, &text, err);
   if (done && opt.sample)
-    lm_progress_say(progress, "\n%.*s\n", (int)text.count, (const char *)text.data);
-  done = done &&
-         lm_pretrain_report(opt.out, args, bits, trigram, (lm_text){text.data, text.count}, err);
+    lm_progress_say(progress, "\n%s%.*s\n", opt.prompt, (int)text.count, (const char *)text.data);
+  done = done && write_report(model, result, trigram, &text, err);
   if (done) lm_progress_say(progress, "report: %s/report.html", opt.out);
   free(text.data);
   return done;
@@ -232,7 +270,7 @@ static int train(const lm_args *args, rill_context *ctx, char *err) {
     code = lm_train(&model, adamw, &corpus, &opts, &progress, &result, err);
     lm_progress_clear(&progress);
     if (code == LM_TRAINED && !result.interrupted &&
-        !finish(&model, &corpus, args, &progress, &result, err))
+        !finish(&model, &corpus, &progress, &result, err))
       code = LM_FAILED;
   } else if (rill_error(ctx)) {
     lm_fail(err, "%s", rill_error(ctx));

@@ -17,7 +17,7 @@ const char *const KINDS[] = {"transformer", "linear_attention", "retnet", "mamba
 class Model : public testing::TestWithParam<const char *> {
  protected:
   void SetUp() override {
-    ctx = rill_context_new(rill_context_opts{.seed = 7, .on_error = RILL_CONTINUE});
+    ctx = rill_context_new(rill_context_opts{.seed = 7, .on_error = RILL_CONTINUE, .threads = 1});
     ASSERT_NE(ctx, nullptr);
   }
   void TearDown() override {

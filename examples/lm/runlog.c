@@ -92,16 +92,16 @@ bool lm_runlog_read(const char *path, lm_record **records, int64_t *count, char 
   return *records != NULL;
 }
 
-/* Cuts off what is after `step`. */
+/* Cuts off what is after `step`. A log that is gone, or lost its last lines with the power, costs
+ * a part of the record and must not keep the run from going on. */
 static bool cut(const char *path, int64_t step, char *err) {
+  if (access(path, F_OK) != 0 && errno == ENOENT) return true;
   placed *list;
   int64_t count, keep = 0;
   bool ok = read_lines(path, &list, &count, err);
+  if (!ok) lm_fail(err, "%s; to go on without this log, move it away", err);
   while (ok && keep < count && list[keep].record.step <= step) keep++;
-  if (ok && (keep == 0 || list[keep - 1].record.step != step))
-    ok = lm_fail(err, "'%s' has no line of step %lld, where the run is to go on", path,
-                 (long long)step);
-  if (ok && truncate(path, (off_t)list[keep - 1].end) != 0)
+  if (ok && truncate(path, keep > 0 ? (off_t)list[keep - 1].end : 0) != 0)
     ok = lm_fail(err, "cannot shorten '%s': %s", path, strerror(errno));
   free(list);
   return ok;

@@ -35,7 +35,7 @@ typedef struct {
 } lm_runlog;
 
 /* Opens the log to go on after `step`, keeping the lines up to it; 0 begins a new one, in place of
- * any there was. False when it cannot be read or written, or ends before that step. */
+ * any there was. False when it cannot be read or written, or is not a log. */
 bool lm_runlog_open(lm_runlog *log, const char *path, int64_t step, char *err);
 /* Adds a line. False for a step not after the last one, or when the disk is full: the line is
  * absent or incomplete then, and reading or resuming ignores it. */

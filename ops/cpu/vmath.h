@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <string.h>
 
-/* e^x within 1 ulp; 0 below -104, infinity above 88.73, subnormals in between, NaN for NaN.
+/* e^x within 1.1 ulp; 0 below -104, infinity above 88.73, subnormals in between, NaN for NaN.
  * x = n ln 2 + r with |r| <= ln(2)/2; e^r by a polynomial (error 1e-8), times 2^n in two factors
  * because 2^n alone may be out of range. */
 static inline float rilli_expf(float x) {
