@@ -80,7 +80,8 @@ static void check_sample(void *user, const rill_sample *sample) {
   c->attr = sample->attr;
   rill_apply_all(c->op, n, in, c->attr, out);
   int outputs = 0; /* those that are not differentiable are passed over by the check */
-  while (outputs < RILL_MAX_OUTPUTS && c->op->out[outputs] && !rill_is_void(out[outputs])) outputs++;
+  while (outputs < RILL_MAX_OUTPUTS && c->op->out[outputs] && !rill_is_void(out[outputs]))
+    outputs++;
   if (any && f64 && outputs > 0 && rill_dtype_of(out[0]) == RILL_F64) {
     rill_gradcheck_opts how = {
         .rtol = opt.rtol, .samples = opt.entries, .seed = (uint64_t)opt.seed};

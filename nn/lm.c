@@ -8,7 +8,10 @@
 #include "ops/ops.h"
 
 rill_module_opts rill_lm_module_opts(const rill_lm_config *config, rill_dtype dtype) {
-  return (rill_module_opts){.dtype = dtype, .std = config->std};
+  rill_lm_config resolved = *config;
+  char message[RILL_CONFIG_MESSAGE]; /* rill_lm_new will say it */
+  return (rill_module_opts){.dtype = dtype,
+                            .std = rill_lm_resolve(&resolved, message) ? resolved.std : 0};
 }
 
 static rill_block_opts block_opts(const rill_lm_config *c, double std) {

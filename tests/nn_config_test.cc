@@ -1,6 +1,7 @@
 // Configurations: presets, JSON there and back, refusals.
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
@@ -141,6 +142,28 @@ TEST(Config, Refusals) {
     std::string message = refusal(c.text);
     EXPECT_NE(message.find(c.message), std::string::npos) << c.text << "\n  " << message;
   }
+}
+
+TEST(Config, FieldsOfStructsAreChecked) {
+  auto refused = [](void (*change)(rill_lm_config *)) {
+    rill_lm_config c;
+    char message[RILL_CONFIG_MESSAGE] = "";
+    rill_lm_preset("rdn", &c);
+    change(&c);
+    EXPECT_FALSE(rill_lm_resolve(&c, message));
+    EXPECT_EQ(rill_lm_count(&c, message), -1);
+    return std::string(message);
+  };
+  EXPECT_EQ(refused([](rill_lm_config *c) { c->std = NAN; }),
+            "rill_lm_new: std must be >= 0, not nan");
+  EXPECT_EQ(refused([](rill_lm_config *c) { c->parts.clip = -1; }),
+            "rill_lm_new: clip_at must be >= 0, not -1");
+  EXPECT_EQ(refused([](rill_lm_config *c) { c->width = 0; }),
+            "rill_lm_new: width must be > 0, not 0");
+  EXPECT_EQ(refused([](rill_lm_config *c) { c->hidden = -4; }),
+            "rill_lm_new: hidden must be >= 0, not -4");
+  EXPECT_EQ(refused([](rill_lm_config *c) { c->parts.groups = 3; }),
+            "rill_lm_new: key_groups must be a divisor of heads, not 3");
 }
 
 TEST(Config, UnknownPreset) {

@@ -83,6 +83,7 @@ TEST_P(Model, GradientsAreRight) {
   for (int64_t i = 0; i < params.count; i++) in.push_back(params.at[i].value);
   rill_gradcheck_opts opts = {};
   opts.samples = 40;
+  opts.step = 2e-6;  // the norms of small rows are strongly curved
   rill_gradcheck_report report =
       rill_gradcheck(loss_function, &p, static_cast<int>(in.size()), in.data(), 1, opts);
   if (!report.passed) rill_gradcheck_print(stdout, &report, GetParam());

@@ -1,4 +1,5 @@
 /* Options in a JSON file, both ways, and the message about a name that is not known. */
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,7 +11,7 @@ enum { LONGEST_NAME = 64, CONFIG_LIMIT = 1 << 20 };
 static int distance(const char *a, const char *b) {
   int row[3][LONGEST_NAME + 1];
   int n = (int)strlen(a), m = (int)strlen(b);
-  if (n > LONGEST_NAME || m > LONGEST_NAME) return LONGEST_NAME;
+  if (n > LONGEST_NAME || m > LONGEST_NAME) return INT_MAX;
   for (int j = 0; j <= m; j++) row[0][j] = j;
   for (int i = 1; i <= n; i++) {
     int *now = row[i % 3], *last = row[(i + 2) % 3], *before = row[(i + 1) % 3];

@@ -28,9 +28,9 @@ bool lm_batches_open(lm_batches *b, lm_text text, int64_t seq, uint64_t seed, ch
   if (seq < 1) return lm_fail(err, "windows of %lld bytes: at least 1 is needed", (long long)seq);
   if (text.count <= seq)
     return lm_fail(err,
-                   "the text has %lld bytes, and one window of %lld takes %lld: "
+                   "the text has %lld bytes, and one window of %lld takes %llu: "
                    "give more text or shorter windows",
-                   (long long)text.count, (long long)seq, (long long)seq + 1);
+                   (long long)text.count, (long long)seq, (unsigned long long)seq + 1);
   *b = (lm_batches){.text = text, .seq = seq, .seed = seed};
   b->windows = (text.count - seq) / seq;
   if (b->windows < 1) b->windows = 1;

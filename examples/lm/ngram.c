@@ -17,13 +17,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ORDERS = 3, BUCKETS = 34, ROUNDS = 20, LARGEST_SLICE = 4096, ONE_SLICE_IN = 10 };
+enum {
+  ORDERS = 3,
+  BUCKETS = 34,
+  ROUNDS = 12,
+  LARGEST_SLICE = 4096,
+  ONE_SLICE_IN = 10,
+  ENOUGH = 1 << 20
+};
 
 struct lm_ngram {
   int64_t letters; /* A */
   uint16_t letter[256];
   int64_t total;
-  int64_t slice; /* bytes in a row that are held out together */
+  int64_t slice;  /* bytes in a row that are held out together */
+  int64_t one_in; /* and every how many slices */
   uint32_t *one, *two, *three;
   uint32_t *seen[2];
   double weight[ORDERS][BUCKETS];
@@ -74,7 +82,7 @@ static double mix(const lm_ngram *m, const evidence *e, double *p) {
 
 /* Is the byte in a slice that the weights are fitted on? */
 static bool held_out(const lm_ngram *m, int64_t i) {
-  return i / m->slice % ONE_SLICE_IN == ONE_SLICE_IN - 1;
+  return i / m->slice % m->one_in == m->one_in - 1;
 }
 
 static int known_at(int64_t i) { return i < 2 ? (int)i : 2; }
@@ -120,6 +128,7 @@ static bool fit(lm_ngram *m, lm_text text, char *err) {
   m->slice = text.count / (10 * ONE_SLICE_IN);
   if (m->slice < 1) m->slice = 1;
   if (m->slice > LARGEST_SLICE) m->slice = LARGEST_SLICE;
+  m->one_in = text.count / ENOUGH > ONE_SLICE_IN ? text.count / ENOUGH : ONE_SLICE_IN;
   m->letters = 1;
   for (int64_t i = 0; i < text.count; i++)
     if (m->letter[text.bytes[i]] == 0) m->letter[text.bytes[i]] = (uint16_t)m->letters++;

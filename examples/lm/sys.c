@@ -19,7 +19,7 @@ bool lm_fail(char *err, const char *format, ...) {
 
 void *lm_alloc(int64_t count, size_t size, char *err) {
   size_t n = count > 0 ? (size_t)count : 1;
-  void *memory = calloc(n, size);
+  void *memory = size && n > SIZE_MAX / size ? NULL : calloc(n, size);
   if (!memory) lm_fail(err, "out of memory: %lld x %zu bytes were asked for", (long long)n, size);
   return memory;
 }

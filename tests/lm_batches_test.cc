@@ -1,0 +1,138 @@
+// Windows: a permutation, once an epoch each, resumable from one number.
+#include "examples/lm/batches.h"
+
+#include <numeric>
+#include <set>
+#include <vector>
+
+#include "tests/lm_util.h"
+
+namespace {
+
+TEST(LmShuffle, IsABijection) {
+  for (int64_t n : {1, 2, 3, 4, 5, 7, 16, 17, 100, 1000, 4095, 4096, 4097, 70000})
+    for (uint64_t key : {0ull, 1ull, 0xffffffffffffffffull}) {
+      std::vector<bool> hit((size_t)n);
+      for (int64_t i = 0; i < n; i++) {
+        int64_t to = lm_shuffle(i, n, key);
+        ASSERT_TRUE(to >= 0 && to < n) << n;
+        ASSERT_FALSE(hit[(size_t)to]) << n;
+        hit[(size_t)to] = true;
+      }
+    }
+}
+
+TEST(LmShuffle, WorksOnTheLargestSizes) {
+  for (int64_t n : {(int64_t)1 << 62, ((int64_t)1 << 62) + 1, INT64_MAX}) {
+    std::set<int64_t> to;
+    for (int64_t i = 0; i < 1000; i++) {
+      int64_t t = lm_shuffle(i, n, 9);
+      EXPECT_TRUE(t >= 0 && t < n);
+      to.insert(t);
+    }
+    EXPECT_EQ(to.size(), 1000u);
+  }
+}
+
+TEST(LmShuffle, LooksRandom) {
+  const int64_t n = 10000;
+  double sum = 0;
+  int64_t fixed = 0, neighbours = 0;
+  for (int64_t i = 0; i < n; i++) {
+    int64_t a = lm_shuffle(i, n, 5), b = lm_shuffle((i + 1) % n, n, 5);
+    sum += (double)((i - n / 2) * (a - n / 2));
+    fixed += a == i;
+    neighbours += b == a + 1;
+  }
+  double correlation = sum / (double)n / ((double)(n * n) / 12);
+  EXPECT_TRUE(std::abs(correlation) < 0.05) << correlation;
+  EXPECT_TRUE(fixed < 12 && neighbours < 12) << fixed << " " << neighbours;
+}
+
+class LmBatches : public testing::Test {
+ protected:
+  LmBatches() : bytes(1003) {
+    std::iota(bytes.begin(), bytes.end(), (uint8_t)0);
+    text = {bytes.data(), (int64_t)bytes.size()};
+  }
+  std::vector<uint8_t> bytes;
+  lm_text text;
+  lm_batches b = {};
+  char err[LM_ERROR_SIZE] = "";
+};
+
+TEST_F(LmBatches, TargetsAreTheNextBytes) {
+  ASSERT_TRUE(lm_batches_open(&b, text, 10, 1, err)) << err;
+  std::vector<int32_t> x(40), y(40);
+  lm_batches_next(&b, 4, x.data(), y.data());
+  for (int row = 0; row < 4; row++)
+    for (int t = 0; t < 10; t++) {
+      if (t < 9) {
+        EXPECT_EQ(x[(size_t)(row * 10 + t + 1)], y[(size_t)(row * 10 + t)]);
+      }
+      EXPECT_EQ((x[(size_t)(row * 10 + t)] + 1) % 256, y[(size_t)(row * 10 + t)]);
+    }
+  EXPECT_EQ(b.position, 4);
+}
+
+TEST_F(LmBatches, EveryWindowOnceAnEpochAndInsideTheText) {
+  for (int64_t seq : {1, 7, 10, 100, 334, 500, 501, 1002}) {
+    ASSERT_TRUE(lm_batches_open(&b, text, seq, 1, err)) << err;
+    for (int64_t epoch = 0; epoch < 5; epoch++) {
+      std::set<int64_t> begin;
+      for (int64_t i = 0; i < b.windows; i++) {
+        int64_t at = lm_batches_begin(&b, epoch * b.windows + i);
+        ASSERT_TRUE(at >= 0 && at + seq + 1 <= text.count) << seq << " at " << at;
+        EXPECT_EQ(at % seq, *begin.insert(at).first % seq);
+      }
+      EXPECT_EQ((int64_t)begin.size(), b.windows);
+      EXPECT_EQ(*begin.rbegin() - *begin.begin(), (b.windows - 1) * seq);
+    }
+  }
+}
+
+TEST_F(LmBatches, EpochsAndSeedsDiffer) {
+  ASSERT_TRUE(lm_batches_open(&b, text, 10, 1, err));
+  std::set<std::vector<int64_t>> orders;
+  for (uint64_t seed = 0; seed < 3; seed++)
+    for (int64_t epoch = 0; epoch < 3; epoch++) {
+      std::vector<int64_t> order;
+      b.seed = seed;
+      for (int64_t i = 0; i < b.windows; i++)
+        order.push_back(lm_batches_begin(&b, epoch * b.windows + i));
+      orders.insert(order);
+    }
+  EXPECT_EQ(orders.size(), 9u);
+}
+
+TEST_F(LmBatches, ThePositionIsTheWholeState) {
+  ASSERT_TRUE(lm_batches_open(&b, text, 10, 4, err));
+  std::vector<int32_t> all(10 * 300), part(10 * 300);
+  lm_batches_next(&b, 300, all.data(), nullptr); /* over three epochs */
+  for (int64_t stop : {0, 1, 98, 99, 100, 250}) {
+    lm_batches resumed;
+    ASSERT_TRUE(lm_batches_open(&resumed, text, 10, 4, err));
+    resumed.position = stop;
+    lm_batches_next(&resumed, 300 - stop, part.data(), nullptr);
+    for (int64_t i = 0; i < (300 - stop) * 10; i++)
+      ASSERT_EQ(part[(size_t)i], all[(size_t)(stop * 10 + i)]);
+  }
+}
+
+TEST_F(LmBatches, InOrder) {
+  ASSERT_TRUE(lm_batches_open(&b, text, 10, 1, err));
+  b.in_order = true;
+  for (int64_t i = 0; i < b.windows; i++) EXPECT_EQ(lm_batches_begin(&b, i), 10 * i);
+}
+
+TEST_F(LmBatches, ShortTextsSayWhatTheyNeed) {
+  EXPECT_FALSE(lm_batches_open(&b, text, 1003, 1, err));
+  EXPECT_STREQ(err,
+               "the text has 1003 bytes, and one window of 1003 takes 1004: "
+               "give more text or shorter windows");
+  EXPECT_TRUE(lm_batches_open(&b, text, 1002, 1, err));
+  EXPECT_FALSE(lm_batches_open(&b, text, 0, 1, err));
+  EXPECT_FALSE(lm_batches_open(&b, text, INT64_MAX, 1, err));
+}
+
+}  // namespace
