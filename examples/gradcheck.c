@@ -51,7 +51,9 @@ static void call_op(void *user, int inputs, rill_tensor *const *in, int outputs,
   const check *c = user;
   rill_tensor *all[RILL_MAX_OUTPUTS];
   rill_apply_all(c->op, inputs, in, c->attr, all);
-  for (int j = 0; j < outputs; j++) out[j] = all[j];
+  int seen = 0;
+  for (int j = 0; seen < outputs; j++)
+    if (!(c->op->hidden >> j & 1u)) out[seen++] = all[j];
 }
 
 static void add(tally *t, const rill_gradcheck_report *report, const char *title) {
@@ -79,9 +81,9 @@ static void check_sample(void *user, const rill_sample *sample) {
   }
   c->attr = sample->attr;
   rill_apply_all(c->op, n, in, c->attr, out);
-  int outputs = 0; /* those that are not differentiable are passed over by the check */
-  while (outputs < RILL_MAX_OUTPUTS && c->op->out[outputs] && !rill_is_void(out[outputs]))
-    outputs++;
+  int outputs = 0; /* those that users see */
+  for (int j = 0; j < RILL_MAX_OUTPUTS && c->op->out[j]; j++)
+    if (!rill_is_void(out[j]) && !(c->op->hidden >> j & 1u)) outputs++;
   if (any && f64 && outputs > 0 && rill_dtype_of(out[0]) == RILL_F64) {
     rill_gradcheck_opts how = {
         .rtol = opt.rtol, .samples = opt.entries, .seed = (uint64_t)opt.seed};

@@ -22,13 +22,13 @@ static const char style[] =
     "h1{font-size:1.7rem;line-height:1.2;margin:0}\n"
     "h2{font-size:1.05rem;margin:0 0 10px}\n"
     ".summary{color:var(--soft);margin:6px 0 0}\n"
-    ".tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:12px;"
+    ".tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(130px,1fr));gap:12px;"
     "margin:24px 0 0}\n"
     ".tile,section{background:var(--card);border:1px solid var(--line);border-radius:10px}\n"
     ".tile{padding:12px 16px}\n"
     ".tile b{display:block;font-size:1.5rem;line-height:1.25;font-weight:600;"
     "font-variant-numeric:tabular-nums}\n"
-    ".tile span{color:var(--soft);font-size:.85rem}\n"
+    ".tile span{display:block;color:var(--soft);font-size:.85rem;line-height:1.3}\n"
     ".tile.main b{color:var(--green)}\n"
     "section{padding:18px 20px;margin:16px 0 0}\n"
     "svg{display:block;width:100%;height:auto}\n"
@@ -69,11 +69,11 @@ static void write_tiles(FILE *out, const lm_report *r) {
   fputs("<div class=\"tiles\">\n", out);
   if (isfinite(r->bits_per_byte)) {
     snprintf(number, sizeof number, "%.3f", r->bits_per_byte);
-    tile(out, " main", number, "bits per byte on held-out text");
+    tile(out, " main", number, "bits per byte, held-out text");
   }
   if (isfinite(r->trigram_bits_per_byte)) {
     snprintf(number, sizeof number, "%.3f", r->trigram_bits_per_byte);
-    tile(out, "", number, "bits per byte of a trigram letter model");
+    tile(out, "", number, "bits per byte, trigram letters");
   }
   for (int i = 0; i < r->facts; i++) tile(out, "", r->fact[i].value, r->fact[i].name);
   fputs("</div>\n", out);

@@ -44,18 +44,28 @@ static void thin_out(const lm_report *r, curve *c) {
   }
 }
 
+/* The mean of the losses around record i, of as many before as after it except at the end; NAN if
+ * none is finite. */
+static double mean_around(const lm_report *r, int64_t i) {
+  int64_t reach = (int64_t)(MEAN_OF / 2 * (double)r->records);
+  if (reach > i) reach = i;
+  int64_t end = i + reach + 1 < r->records ? i + reach + 1 : r->records, count = 0;
+  double sum = 0;
+  for (int64_t k = i - reach; k < end; k++) {
+    if (!isfinite(r->record[k].loss)) continue;
+    sum += r->record[k].loss;
+    count++;
+  }
+  return count > 0 ? sum / (double)count : NAN;
+}
+
 static void smooth(const lm_report *r, curve *c) {
   const int64_t wide = (r->records + COLUMNS - 1) / COLUMNS;
-  double keep = exp(-1 / fmax(1, MEAN_OF * (double)r->records)), sum = 0, weight = 0;
   for (int64_t i = 0; i < r->records; i++) {
-    const lm_record *s = &r->record[i];
-    if (isfinite(s->loss)) {
-      sum = keep * sum + s->loss * BITS;
-      weight = keep * weight + 1;
-    }
-    if (weight == 0 || (i % wide != 0 && i != r->records - 1)) continue;
-    double y = sum / weight;
-    c->mean[c->means++] = (lm_point){(double)s->step, y};
+    if (i % wide != 0 && i != r->records - 1) continue;
+    double y = mean_around(r, i) * BITS;
+    if (isnan(y)) continue;
+    c->mean[c->means++] = (lm_point){(double)r->record[i].step, y};
     if (i >= (int64_t)(BEGINNING * (double)r->records)) widen(c, y);
   }
 }
