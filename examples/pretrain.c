@@ -189,7 +189,7 @@ static bool write_report(const lm_model *model, const lm_trainer_result *result,
 static bool finish(const lm_model *model, const lm_corpus *corpus, lm_progress *progress,
                    const lm_trainer_result *result, char *err) {
   lm_text held_out = corpus->validation;
-  if (held_out.count > opt.validation_bytes) held_out.count = opt.validation_bytes;
+  held_out.count = result->validation_bytes; /* what the model was measured on */
   lm_ngram *letters = lm_ngram_new(corpus->train, err);
   if (!letters) return false;
   double trigram = lm_ngram_bits(letters, held_out);

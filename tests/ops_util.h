@@ -129,8 +129,8 @@ inline const char *layout_name(int layout) {
 inline bool layout_applies(int layout, const rill_shape &shape) {
   int wide = 0;
   for (int d = 0; d < shape.rank; d++) wide += shape.size[d] > 1;
-  if (layout == TRANSPOSED) return wide >= 2;
-  if (layout == BROADCAST) return wide >= 1;
+  // A row that is constant as a whole would ask norms for a difference of equal numbers.
+  if (layout == TRANSPOSED || layout == BROADCAST) return wide >= 2;
   return shape.rank >= 1;
 }
 

@@ -1,6 +1,6 @@
 /* Tiled matrix products over CBLAS.
  *
- * A tile is about 256 x 512: large enough that BLAS packs each operand for many multiplications,
+ * A tile is up to 512 x 1024: large enough that BLAS packs each operand for many multiplications,
  * small enough that there are tiles for every thread. Products with few tiles are cut finer, down
  * to the amount of work that pays for waking a thread. A product with one row or one column is a
  * matrix-vector product, which reads the matrix once instead of packing it. */
@@ -14,7 +14,9 @@
 
 #include "ops/cpu/rows.h"
 
-enum { TILE_M = 256, TILE_N = 512, TILE_MIN = 32, TILES_WANTED = 16, PANEL_K = 1024 };
+enum { TILE_M = 512, TILE_N = 1024, TILE_MIN = 32, PANEL_K = 1024 };
+/* Tiles wanted while tiles are large, and when cutting them further costs speed. */
+enum { LARGE = 256 * 512, WANTED_LARGE = 16, WANTED = 8 };
 #define WORK_MIN (1 << 18) /* multiplications that are worth a thread's start */
 
 typedef struct {
@@ -214,12 +216,13 @@ static void choose_tiles(job *w, int64_t products) {
   const rilli_gemm_args *g = w->args;
   w->tile_m = least(g->m, TILE_M);
   w->tile_n = least(g->n, TILE_N);
-  if (g->m < 16) w->tile_n = least(g->n, 4 * TILE_N);
+  if (g->m < 16) w->tile_n = least(g->n, 2 * TILE_N);
   for (;;) {
     w->tiles_m = ceil_div(g->m, w->tile_m);
     w->tiles_n = ceil_div(g->n, w->tile_n);
-    int64_t work = w->tile_m * w->tile_n * (g->k < 1 << 20 ? g->k : 1 << 20);
-    if (products * w->tiles_m * w->tiles_n >= TILES_WANTED || work < 2 * WORK_MIN) return;
+    int64_t area = w->tile_m * w->tile_n, work = area * least(g->k, 1 << 20);
+    int64_t wanted = area > LARGE ? WANTED_LARGE : WANTED;
+    if (products * w->tiles_m * w->tiles_n >= wanted || work < 2 * WORK_MIN) return;
     bool rows = w->tile_m >= w->tile_n;
     if ((rows ? w->tile_m : w->tile_n) < 2 * TILE_MIN) return;
     if (rows)
