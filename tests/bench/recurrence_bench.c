@@ -52,12 +52,19 @@ static double error_between(job *j) {
 
 int main(int argc, char **argv) {
   int64_t B = 1, H = 4, T = argc > 1 ? atoll(argv[1]) : 2048, D = argc > 2 ? atoll(argv[2]) : 64;
-  static const rill_rule *const rules[] = {&rill_linear_attention, &rill_sgla, &rill_gla, &rill_deltanet,
-                                           &rill_gdn, &rill_rla, &rill_rdn};
+  static const rill_rule *const rules[] = {&rill_linear_attention,
+                                           &rill_sgla,
+                                           &rill_gla,
+                                           &rill_deltanet,
+                                           &rill_gdn,
+                                           &rill_rla,
+                                           &rill_rdn};
   rill_context *ctx = rill_context_new((rill_context_opts){.seed = 1});
   bench_machine(ctx);
-  printf("B %" PRId64 ", T %" PRId64 ", H %" PRId64 ", D = V = %" PRId64 ", f32; medians\n", B, T, H, D);
-  printf("%-18s %-8s %12s %12s %8s %14s %9s\n", "rule", "", "token ms", "chunk ms", "ratio", "tokens/s", "error");
+  printf("B %" PRId64 ", T %" PRId64 ", H %" PRId64 ", D = V = %" PRId64 ", f32; medians\n", B, T,
+         H, D);
+  printf("%-18s %-8s %12s %12s %8s %14s %9s\n", "rule", "", "token ms", "chunk ms", "ratio",
+         "tokens/s", "error");
   for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
     rill_scope *scope = rill_scope_open(ctx);
     rill_shape key = RILL_SHAPE(B, T, H, D), gate = RILL_SHAPE(B, T, H);
@@ -69,7 +76,8 @@ int main(int argc, char **argv) {
     j.go = rill_randn(ctx, RILL_F32, key);
     rill_shape decay = rule->decay == RILL_DECAY_CHANNEL ? key : gate;
     if (rule->decay != RILL_DECAY_NONE)
-      j.opts.log_alpha = rill_require_grad(rill_detach(rill_scale(rill_rand(ctx, RILL_F32, decay), -0.2)));
+      j.opts.log_alpha =
+          rill_require_grad(rill_detach(rill_scale(rill_rand(ctx, RILL_F32, decay), -0.2)));
     if (rule->beta) j.opts.beta = rill_require_grad(rill_rand(ctx, RILL_F32, gate));
     if (rule->residual) j.opts.gamma = rill_require_grad(rill_rand(ctx, RILL_F32, gate));
     double error = error_between(&j);
@@ -83,9 +91,9 @@ int main(int argc, char **argv) {
       bench_time token = bench_run(timed, &j, 2);
       j.opts.impl = RILL_IMPL_AUTO;
       bench_time chunk = bench_run(timed, &j, 2);
-      printf("%-18s %-8s %12.2f %12.2f %7.1fx %14.0f %9.1e\n", rule->name, backward ? "fwd+bwd" : "fwd",
-             1e3 * token.median, 1e3 * chunk.median, token.median / chunk.median,
-             (double)(B * T) / chunk.median, error);
+      printf("%-18s %-8s %12.2f %12.2f %7.1fx %14.0f %9.1e\n", rule->name,
+             backward ? "fwd+bwd" : "fwd", 1e3 * token.median, 1e3 * chunk.median,
+             token.median / chunk.median, (double)(B * T) / chunk.median, error);
     }
     rill_scope_close(scope);
   }
