@@ -5,7 +5,7 @@
 
 extern const rill_op rilli_op_abs, rilli_op_abs_backward, rilli_op_add, rilli_op_affine,
     rilli_op_argmax, rilli_op_attention, rilli_op_attention_backward, rilli_op_cast, rilli_op_clamp,
-    rilli_op_clamp_backward, rilli_op_concat, rilli_op_contiguous, rilli_op_conv1d_causal,
+    rilli_op_clamp_backward, rilli_op_concat, rilli_op_conv1d_causal,
     rilli_op_conv1d_causal_backward, rilli_op_cos, rilli_op_cross_entropy,
     rilli_op_cross_entropy_backward, rilli_op_cumsum, rilli_op_div, rilli_op_dropout,
     rilli_op_equal, rilli_op_exp, rilli_op_expand, rilli_op_gather, rilli_op_gelu,
@@ -38,7 +38,6 @@ const rill_op *const rill_all_ops[] = {
     &rilli_op_clamp,
     &rilli_op_clamp_backward,
     &rilli_op_concat,
-    &rilli_op_contiguous,
     &rilli_op_conv1d_causal,
     &rilli_op_conv1d_causal_backward,
     &rilli_op_cos,

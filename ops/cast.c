@@ -1,8 +1,8 @@
-/* cast, contiguous: copies that change the dtype or the strides. */
+/* cast: a row-major copy in another dtype, or (contiguous) in the same one. */
 #include "ops/ops.h"
 #include "tensor/iterate.h"
 
-extern const rill_op rilli_op_cast, rilli_op_contiguous;
+extern const rill_op rilli_op_cast;
 
 static bool run(const rill_call *call) {
   rill_array_copy(call->env, &call->out[0], &call->in[0]);
@@ -17,10 +17,6 @@ static bool cast_infer(rill_infer *q) {
 
 /* The engine converts the gradient back to x's dtype. */
 static void vjp(rill_vjp *g) { rill_vjp_give(g, 0, g->grad[0]); }
-
-static bool same_infer(rill_infer *q) {
-  return rill_infer_output(q, 0, q->in[0].dtype, rill_array_shape(&q->in[0]));
-}
 
 static const rill_shape shapes[] = {{0, {0}},    {1, {0}},     {1, {1}},       {1, {7}},
                                     {2, {3, 4}}, {2, {0, 3}},  {2, {31, 33}},  {3, {2, 1, 5}},
@@ -47,11 +43,6 @@ static void cast_sample(rill_samples *samples) {
                                          .refused = "dtype -1 does not exist"});
 }
 
-static void contiguous_sample(rill_samples *samples) {
-  for (int i = 0; i < 2 * SHAPES; i++)
-    rill_sample_add(samples, (rill_sample){.in = {{.shape = shapes[i % SHAPES]}}});
-}
-
 const rill_op rilli_op_cast = {
     .name = "cast",
     .in = {"x"},
@@ -64,22 +55,11 @@ const rill_op rilli_op_cast = {
     .sample = cast_sample,
 };
 
-const rill_op rilli_op_contiguous = {
-    .name = "contiguous",
-    .in = {"x"},
-    .out = {"y"},
-    .infer = same_infer,
-    .kernels = {{RILL_CPU, "copy", NULL, run}},
-    .strided = true,
-    .vjp = vjp,
-    .sample = contiguous_sample,
-};
-
 rill_tensor *rill_cast(rill_tensor *x, rill_dtype dtype) {
   return !rill_is_void(x) && rill_dtype_of(x) == dtype ? x : RILL_APPLY(&rilli_op_cast, &dtype, x);
 }
 
 rill_tensor *rill_contiguous(rill_tensor *x) {
   rill_array a = rill_array_of(x);
-  return rill_array_contiguous(&a) ? x : RILL_APPLY(&rilli_op_contiguous, NULL, x);
+  return rill_array_contiguous(&a) ? x : RILL_APPLY(&rilli_op_cast, &a.dtype, x);
 }

@@ -84,21 +84,24 @@ struct Call {
   const Sample *sample;
 };
 
-// The op as a function of its inputs; hidden outputs are left out.
-void call_op(void *user, int inputs, rill_tensor *const *in, int, rill_tensor **out) {
-  const Call *call = static_cast<const Call *>(user);
+// The op as a function of its inputs. Hidden outputs, and those it does not have, are left out.
+int call_all(const Call *call, int inputs, rill_tensor *const *in, rill_tensor **out) {
   rill_tensor *all[RILL_MAX_OUTPUTS] = {};
-  rill_apply_all(call->op, inputs, in, call->sample->attributes(), all);
   int n = 0;
+  rill_apply_all(call->op, inputs, in, call->sample->attributes(), all);
   for (int j = 0; j < named_outputs(call->op); j++)
-    if (!(call->op->hidden >> j & 1u)) out[n++] = all[j];
+    if (!(call->op->hidden >> j & 1u) && !rill_is_void(all[j])) out[n++] = all[j];
+  return n;
+}
+void call_op(void *user, int inputs, rill_tensor *const *in, int, rill_tensor **out) {
+  call_all(static_cast<const Call *>(user), inputs, in, out);
 }
 
 void OpGradient::check_by_differences(const Sample &s, int layout) {
   std::string what = describe(op, s, RILL_F64, layout);
   rill_scope *scope = rill_scope_open(ctx);
   Inputs in = inputs_of(ctx, op, s, RILL_F64, layout);
-  int wanted = 0, outputs = 0;
+  int wanted = 0;
   for (size_t i = 0; i < in.tensor.size(); i++) {
     if (!in.tensor[i] || in.dtype[i] != RILL_F64 || in.values[i].empty()) continue;
     // Neighbours that share one element cannot be moved one at a time.
@@ -107,8 +110,9 @@ void OpGradient::check_by_differences(const Sample &s, int layout) {
     rill_require_grad(in.tensor[i]);
     wanted++;
   }
-  for (int j = 0; j < named_outputs(op); j++) outputs += !(op->hidden >> j & 1u);
   Call call{op, &s};
+  rill_tensor *out[RILL_MAX_OUTPUTS];
+  int outputs = call_all(&call, s.inputs, in.tensor.data(), out);
   if (wanted > 0) {
     rill_gradcheck_opts opts = {};
     opts.samples = 12;
@@ -176,8 +180,12 @@ void OpGradient::compare(const Sample &s, rill_dtype dtype, int layout) {
       gradients(s, in_f64(ctx, s, in), dtype, CONTIGUOUS, &seeds, what + ", f64");
   ASSERT_EQ(got.size(), want.size()) << what;
   for (size_t i = 0; i < got.size(); i++) {
-    double allowed = dtype == RILL_F64 ? 1e-10 : dtype == RILL_F32 ? 5e-5 : 2e-2;
-    EXPECT_LE(error_of(got[i], want[i], in.dtype[i]), allowed) << what << ", input " << i;
+    // bf16 rules read outputs that were rounded to 8 bits (1 - y^2 of tanh, say): their error is
+    // one of the whole. Where sums cancel, as for softmax of equal numbers, all errors are.
+    double allowed = dtype == RILL_F64 ? 1e-10 : dtype == RILL_F32 ? 1e-5 : 2e-2;
+    double share = dtype == RILL_BF16 ? 1 : 0.5, floor = dtype == RILL_F64 ? 0 : 0.1;
+    EXPECT_LE(error_of(got[i], want[i], in.dtype[i], share, floor), allowed)
+        << what << ", input " << i;
   }
   Totals::compared++;
   close(scope, what);

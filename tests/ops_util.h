@@ -298,19 +298,19 @@ inline rill_op composed(const rill_op *op) {
 
 // ---- the comparison ----
 
-// Largest error in units of what is allowed: |got - want| / (|want| + 0.1 max |want|) / limit. NaN
+// Largest error relative to |want| + share * max |want|, the maximum being at least `floor`. NaN
 // agrees with NaN and infinity with infinity, nothing else does.
-inline double error_of(const Values &got, const Values &want, rill_dtype dtype) {
+inline double error_of(const Values &got, const Values &want, rill_dtype dtype, double share = 0.1,
+                       double floor = 0) {
   if (got.size() != want.size()) return INFINITY;
-  double most = 0, worst = 0;
+  double most = floor, worst = 0;
   for (double w : want)
     if (std::isfinite(w)) most = std::fmax(most, std::fabs(w));
   for (size_t i = 0; i < got.size(); i++) {
-    double g = got[i], w = want[i], scale = std::fabs(w) + 0.1 * most;
-    if (std::isnan(w) ? std::isnan(g) : std::isinf(w) && g == w) continue;
+    double g = got[i], w = want[i], scale = std::fabs(w) + share * most;
+    if (std::isnan(w) ? std::isnan(g) : g == w) continue;
     // A number beyond the range of f32 or bf16.
     if (std::isinf(g) && dtype != RILL_F64 && std::fabs(w) > 3.38e38 && g * w > 0) continue;
-    if (g == w) continue;
     double e = std::fabs(g - w) / (scale > 1e-300 ? scale : 1e-300);
     if (!(e <= worst)) worst = std::isnan(e) ? INFINITY : e;
   }
