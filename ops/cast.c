@@ -1,4 +1,5 @@
 /* cast: a row-major copy in another dtype, or (contiguous) in the same one. */
+#include "ops/cpu/map.h"
 #include "ops/ops.h"
 #include "tensor/iterate.h"
 
@@ -7,6 +8,35 @@ extern const rill_op rilli_op_cast;
 static bool run(const rill_call *call) {
   rill_array_copy(call->env, &call->out[0], &call->in[0]);
   return true;
+}
+
+/* Conversions that cannot go wrong; floating to integer (which truncates and saturates) and bool
+ * take the general way. */
+#define TO_F32(x) ((float)(x))
+#define TO_F64(x) ((double)(x))
+
+RILLI_MAP_1(f32_to_f32, float, float, TO_F32)
+RILLI_MAP_1(f64_to_f32, double, float, TO_F32)
+RILLI_MAP_1(i32_to_f32, int32_t, float, TO_F32)
+RILLI_MAP_1(i64_to_f32, int64_t, float, TO_F32)
+RILLI_MAP_1(u8_to_f32, uint8_t, float, TO_F32)
+RILLI_MAP_1(f32_to_f64, float, double, TO_F64)
+RILLI_MAP_1(f64_to_f64, double, double, TO_F64)
+RILLI_MAP_1(i32_to_f64, int32_t, double, TO_F64)
+RILLI_MAP_1(i64_to_f64, int64_t, double, TO_F64)
+RILLI_MAP_1(u8_to_f64, uint8_t, double, TO_F64)
+
+static const rilli_map TO_F32_MAP = {f32_to_f32, f64_to_f32, i32_to_f32, i64_to_f32, u8_to_f32};
+static const rilli_map TO_F64_MAP = {f32_to_f64, f64_to_f64, i32_to_f64, i64_to_f64, u8_to_f64};
+
+static bool to_float(const rill_call *call) {
+  rill_dtype dtype = call->out[0].dtype;
+  return rill_dtype_is_float(dtype) && dtype != call->in[0].dtype;
+}
+
+/* bf16 is rounded from f32. */
+static bool to_float_run(const rill_call *call) {
+  return rilli_map_run(call, 0, call->out[0].dtype == RILL_F64 ? &TO_F64_MAP : &TO_F32_MAP);
 }
 
 static bool cast_infer(rill_infer *q) {
@@ -33,6 +63,11 @@ static void cast_sample(rill_samples *samples) {
           (rill_sample){.in = {{.shape = shapes[i], .below = j < 3 ? 0 : 100, .dtype = RILL_I32}},
                         .attr = &to[j],
                         .no_gradient = to[j] != RILL_F64});
+  static const rill_dtype from[] = {RILL_I32, RILL_I64, RILL_U8, RILL_BOOL};
+  for (int i = 0; i < 12; i++) {
+    rill_sample_input whole = {.shape = RILL_SHAPE(5, 7), .below = 2, .dtype = from[i % 4]};
+    rill_sample_add(samples, (rill_sample){.in = {whole}, .attr = &to[i / 4], .no_gradient = true});
+  }
   rill_dtype none = (rill_dtype)99;
   rill_sample_add(samples, (rill_sample){.in = {{.shape = RILL_SHAPE(2)}},
                                          .attr = &none,
@@ -49,7 +84,7 @@ const rill_op rilli_op_cast = {
     .out = {"y"},
     .attr_size = sizeof(rill_dtype),
     .infer = cast_infer,
-    .kernels = {{RILL_CPU, "copy", NULL, run}},
+    .kernels = {{RILL_CPU, "map", to_float, to_float_run}, {RILL_CPU, "copy", NULL, run}},
     .strided = true,
     .vjp = vjp,
     .sample = cast_sample,

@@ -4,6 +4,8 @@
  * derivative is the same op on the gradient. */
 #include <math.h>
 
+#include "ops/cpu/clones.h"
+#include "ops/cpu/rows.h"
 #include "ops/ops.h"
 #include "tensor/random.h"
 
@@ -22,29 +24,59 @@ static bool infer(rill_infer *q) {
   return rill_infer_output(q, 0, q->in[0].dtype, rill_array_shape(&q->in[0]));
 }
 
-static bool run(const rill_call *call) {
+enum { PIECE = 512 };
+
+/* keep[i] = 1 where draw 2 first + i, i < 2 blocks, is at least threshold / 2^53, else 0. */
+RILLI_CLONES static void draw(uint64_t seed, uint64_t first, int64_t blocks, uint64_t threshold,
+                              float *restrict keep) {
+  for (int64_t b = 0; b < blocks; b++) {
+    rill_philox_block block = rill_random_block(seed, first + (uint64_t)b);
+    keep[2 * b] = rill_random_half(block, 0) >> 11 < threshold ? 0.0f : 1.0f;
+    keep[2 * b + 1] = rill_random_half(block, 1) >> 11 < threshold ? 0.0f : 1.0f;
+  }
+}
+
+RILLI_CLONES static void scale_f32(int64_t n, const float *restrict x, const float *restrict keep,
+                                   float scale, float *restrict y) {
+  for (int64_t i = 0; i < n; i++) y[i] = x[i] * (keep[i] * scale);
+}
+RILLI_CLONES static void scale_f64(int64_t n, const double *restrict x, const float *restrict keep,
+                                   double scale, double *restrict y) {
+  for (int64_t i = 0; i < n; i++) y[i] = x[i] * ((double)keep[i] * scale);
+}
+
+static void run_pieces(void *user, int64_t task, int64_t begin, int64_t end, char *scratch) {
+  const rill_call *call = user;
   const attributes *attr = call->attr;
   const rill_array *x = &call->in[0], *y = &call->out[0];
-  int64_t n = rill_array_count(x);
   double scale = 1 / (1 - attr->p);
-#pragma omp parallel for schedule(static) num_threads(call->env->threads) if (n > 16384)
-  for (int64_t i = 0; i < n; i++) {
-    uint64_t bits = rill_random_bits(attr->state.seed, attr->state.counter + (uint64_t)i);
-    double factor = rill_random_unit_f64(bits) < attr->p ? 0 : scale;
-    switch (x->dtype) {
-      case RILL_F32:
-        ((float *)y->data)[i] = ((const float *)x->data)[i] * (float)factor;
-        break;
-      case RILL_F64:
-        ((double *)y->data)[i] = ((const double *)x->data)[i] * factor;
-        break;
-      default: {
-        float value = rill_bf16_to_f32(((const rill_bf16 *)x->data)[i]) * (float)factor;
-        ((rill_bf16 *)y->data)[i] = rill_bf16_from_f32(value);
+  uint64_t threshold = (uint64_t)ceil(attr->p * 9007199254740992.0); /* 2^53 */
+  float keep[PIECE + 2], wide[PIECE];
+  (void)task;
+  (void)scratch;
+  for (int64_t at = begin; at < end; at += PIECE) {
+    int64_t n = end - at < PIECE ? end - at : PIECE;
+    uint64_t first = attr->state.counter + (uint64_t)at;
+    const float *kept = keep + first % 2;
+    draw(attr->state.seed, first / 2, (n + 1 + (int64_t)(first % 2)) / 2, threshold, keep);
+    if (x->dtype == RILL_F64) {
+      scale_f64(n, (const double *)x->data + at, kept, scale, (double *)y->data + at);
+    } else {
+      const float *from = rilli_row_load(x->dtype, x->data, at, n, wide);
+      float *to = rilli_row_target(y->dtype, y->data, at, wide);
+      if (from == to) { /* bf16: in the buffer */
+        for (int64_t i = 0; i < n; i++) to[i] *= kept[i] * (float)scale;
+      } else {
+        scale_f32(n, from, kept, (float)scale, to);
       }
+      rilli_row_store(y->dtype, to, y->data, at, n);
     }
   }
-  return true;
+}
+
+static bool run(const rill_call *call) {
+  rill_call job = *call;
+  return rilli_rows_run(call->env, rill_array_count(&call->in[0]), 16384, 0, run_pieces, &job);
 }
 
 static void vjp(rill_vjp *g) {
@@ -76,7 +108,7 @@ const rill_op rilli_op_dropout = {
     .out = {"y"},
     .attr_size = sizeof(attributes),
     .infer = infer,
-    .kernels = {{RILL_CPU, "loop", NULL, run}},
+    .kernels = {{RILL_CPU, "pieces", NULL, run}},
     .vjp = vjp,
     .sample = sample,
 };

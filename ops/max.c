@@ -1,12 +1,9 @@
-/* max, min, argmax, and logsumexp, which subtracts the maximum first.
+/* max, min, argmax.
  *
  * One kernel finds the first largest (smallest) element and where it is; NaN counts as largest
  * (smallest). The gradient goes to that element. */
-#include <float.h>
-#include <math.h>
-
 #include "ops/axis.h"
-#include "ops/expect.h"
+#include "ops/cpu/extreme.h"
 
 typedef struct {
   rilli_axis_attr at;
@@ -35,59 +32,12 @@ static bool argmax_infer(rill_infer *q) {
   return check(q, &shape) && rill_infer_output(q, 0, RILL_I64, shape);
 }
 
-static double value_at(const rill_array *x, int64_t i) {
-  switch (x->dtype) {
-    case RILL_F32:
-      return (double)((const float *)x->data)[i];
-    case RILL_F64:
-      return ((const double *)x->data)[i];
-    case RILL_BF16:
-      return (double)rill_bf16_to_f32(((const rill_bf16 *)x->data)[i]);
-    case RILL_I32:
-      return (double)((const int32_t *)x->data)[i];
-    case RILL_I64:
-      return (double)((const int64_t *)x->data)[i];
-    default:
-      return (double)((const uint8_t *)x->data)[i];
-  }
-}
-
-static bool beats(double a, double b, bool smallest) {
-  if (isnan(b)) return false;
-  return isnan(a) || (smallest ? a < b : a > b);
-}
-
-static int64_t find(const rill_array *x, const rilli_axis_fold *f, int64_t column, bool smallest) {
-  int64_t at = column / f->inner * f->size * f->inner + column % f->inner, best = 0;
-  double top = value_at(x, at);
-  for (int64_t i = 1; i < f->size; i++) {
-    double here = value_at(x, at + i * f->inner);
-    if (beats(here, top, smallest)) {
-      top = here;
-      best = i;
-    }
-  }
-  return best;
-}
-
 static bool run(const rill_call *call) {
   const attributes *attr = call->attr;
-  const rill_array *x = &call->in[0];
-  rilli_axis_fold f = rilli_axis_of(x, attr->at.axis);
-  int64_t columns = f.outer * f.inner;
-  int64_t *index = call->out[call->outputs - 1].data;
-  size_t size = rill_dtype_size(x->dtype);
-#pragma omp parallel for schedule(static) \
-    num_threads(call->env->threads) if (columns * f.size > 16384)
-  for (int64_t c = 0; c < columns; c++) {
-    index[c] = find(x, &f, c, attr->smallest);
-    if (call->outputs == 1) continue;
-    int64_t from = c / f.inner * f.size * f.inner + index[c] * f.inner + c % f.inner;
-    const char *source = (const char *)x->data + from * (int64_t)size;
-    char *target = (char *)call->out[0].data + c * (int64_t)size;
-    for (size_t b = 0; b < size; b++) target[b] = source[b];
-  }
-  return true;
+  rilli_axis_fold f = rilli_axis_of(&call->in[0], attr->at.axis);
+  bool value = call->outputs > 1;
+  return rilli_extreme(call->env, &call->in[0], f.outer, f.size, f.inner, attr->smallest,
+                       value ? call->out[0].data : NULL, call->out[value ? 1 : 0].data);
 }
 
 static void vjp(rill_vjp *g) {
@@ -138,7 +88,7 @@ const rill_op rilli_op_max = {
     .out = {"y", "index"},
     .attr_size = sizeof(attributes),
     .infer = max_infer,
-    .kernels = {{RILL_CPU, "scan", NULL, run}},
+    .kernels = {{RILL_CPU, "columns", NULL, run}},
     .vjp = vjp,
     .saves = RILL_SAVE_OUTPUT(1),
     .sample = sample,
@@ -150,7 +100,7 @@ const rill_op rilli_op_argmax = {
     .out = {"index"},
     .attr_size = sizeof(attributes),
     .infer = argmax_infer,
-    .kernels = {{RILL_CPU, "scan", NULL, run}},
+    .kernels = {{RILL_CPU, "columns", NULL, run}},
     .no_grad = "an index does not change with its operand",
     .sample = sample,
 };
@@ -166,17 +116,4 @@ rill_tensor *rill_min(rill_tensor *x, int axis, bool keep) {
 rill_tensor *rill_argmax(rill_tensor *x, int axis, bool keep) {
   attributes attr = {{axis, keep}, false};
   return RILL_APPLY(&rilli_op_argmax, &attr, x);
-}
-
-/* log sum e^x = m + log sum e^(x - m) for any m: the maximum, kept finite so that infinities stay
- * what they are. */
-rill_tensor *rill_logsumexp(rill_tensor *x, int axis, bool keep) {
-  rill_scope *scope = rill_scope_open(rill_context_of(x));
-  rill_shape shape = rill_shape_of(x);
-  rill_tensor *top = rill_clamp(rill_detach(rill_max(x, axis, true)), -FLT_MAX, FLT_MAX);
-  rill_tensor *wide = rilli_axis_keep(top, shape, axis);
-  rill_tensor *rest = rill_log(rill_sum(rill_exp(rill_sub(x, wide)), axis, keep));
-  rill_tensor *y = rill_hoist(rill_add(rest, rill_reshape(top, rill_shape_of(rest))));
-  rill_scope_close(scope);
-  return y;
 }

@@ -57,7 +57,8 @@ typedef struct {
   const rilli_row_math *math;
   int64_t n;
   double eps;
-  const void *x, *gate, *weight, *dy; /* dy NULL: forward */
+  bool backward;
+  const void *x, *gate, *weight, *dy; /* gate, weight or NULL */
   void *y, *dx, *dgate;
   double *dweight; /* [tasks, n], or NULL */
 } job;
@@ -75,7 +76,7 @@ static void run_rows(void *user, int64_t task, int64_t begin, int64_t end, char 
   for (int64_t at = begin * n; at < end * n; at += n) {
     const void *x = rilli_row_load(d, j->x, at, n, scratch + row);
     const void *gate = rilli_row_load(d, j->gate, at, n, scratch + 2 * row);
-    if (!j->dy) {
+    if (!j->backward) {
       void *y = rilli_row_target(d, j->y, at, scratch + 3 * row);
       j->math->rmsnorm(x, gate, weight, y, n, j->eps);
       rilli_row_store(d, y, j->y, at, n);
@@ -98,9 +99,9 @@ static bool run_job(const rill_call *call, const rill_array *x, job j, const ril
   j.n = n;
   j.eps = attr->eps;
   j.x = x->data;
-  int64_t block = rilli_rows_block(rows, n, j.weight && j.dy);
+  int64_t block = rilli_rows_block(rows, n, j.weight && j.backward);
   int64_t tasks = rilli_rows_tasks(rows, block);
-  if (j.weight && j.dy) {
+  if (j.weight && j.backward) {
     j.dweight = rill_env_alloc(call->env, (size_t)(tasks * n) * sizeof(double));
     if (!j.dweight) return false;
   }
@@ -122,12 +123,15 @@ static bool gated_run(const rill_call *call) {
   return run_job(call, &call->in[G_X], j, NULL);
 }
 static bool backward_run(const rill_call *call) {
-  job j = {
-      .weight = data_of(&call->in[1 + WEIGHT]), .dy = call->in[0].data, .dx = call->out[0].data};
+  job j = {.backward = true,
+           .weight = data_of(&call->in[1 + WEIGHT]),
+           .dy = call->in[0].data,
+           .dx = call->out[0].data};
   return run_job(call, &call->in[1 + X], j, &call->out[1]);
 }
 static bool gated_backward_run(const rill_call *call) {
-  job j = {.gate = call->in[1 + G_GATE].data,
+  job j = {.backward = true,
+           .gate = call->in[1 + G_GATE].data,
            .weight = data_of(&call->in[1 + G_WEIGHT]),
            .dy = call->in[0].data,
            .dx = call->out[0].data,

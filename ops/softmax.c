@@ -1,7 +1,8 @@
 /* softmax and log_softmax along any axis, and their derivatives, one pass over a row each.
  *
  * Along the last axis rows are used where they lie; along another axis each line is gathered into a
- * buffer (neighbouring lines share cache lines, so memory is still read once). */
+ * buffer (neighbouring lines share cache lines, so memory is still read once). softmax saves its
+ * output; log_softmax its input, because a rounded logarithm makes poor weights in bf16. */
 #include "ops/compose.h"
 #include "ops/cpu/row_math.h"
 #include "ops/cpu/rows.h"
@@ -154,7 +155,9 @@ static void softmax_vjp(rill_vjp *g) {
   rill_vjp_give(g, 0, RILL_APPLY(&rilli_op_softmax_backward, g->attr, g->out[0], g->grad[0]));
 }
 static void log_softmax_vjp(rill_vjp *g) {
-  rill_vjp_give(g, 0, RILL_APPLY(&rilli_op_log_softmax_backward, g->attr, g->out[0], g->grad[0]));
+  rill_tensor *y = rill_log_softmax(rilli_as_real(g->in[0]), ((const attributes *)g->attr)->axis);
+  rill_tensor *dy = rilli_as_real(g->grad[0]);
+  rill_vjp_give(g, 0, RILL_APPLY(&rilli_op_log_softmax_backward, g->attr, y, dy));
 }
 
 /* ---- samples ---- */
@@ -228,7 +231,7 @@ const rill_op rilli_op_log_softmax = {
     .kernels = {{RILL_CPU, "rows", NULL, log_softmax_run}},
     .compose = log_softmax_compose,
     .vjp = log_softmax_vjp,
-    .saves = RILL_SAVE_OUTPUT(0),
+    .saves = RILL_SAVE_INPUT(0),
     .sample = sample,
 };
 const rill_op rilli_op_softmax_backward = {

@@ -1,23 +1,18 @@
-/* sum, and what is made of it: mean, var. Added in f64, in index order. */
+/* sum, and what is made of it: mean, var. Integers and bools are summed as i64. */
 #include "ops/axis.h"
-#include "ops/expect.h"
-#include "tensor/iterate.h"
+#include "ops/cpu/sum.h"
 
 extern const rill_op rilli_op_sum;
 
 static bool infer(rill_infer *q) {
   rill_shape shape;
-  return rilli_expect_float(q, 0) && rilli_axis_infer(q, q->attr, &shape) &&
-         rill_infer_output(q, 0, q->in[0].dtype, shape);
+  rill_dtype dtype = rill_dtype_is_float(q->in[0].dtype) ? q->in[0].dtype : RILL_I64;
+  return rilli_axis_infer(q, q->attr, &shape) && rill_infer_output(q, 0, dtype, shape);
 }
 
 static bool run(const rill_call *call) {
   rilli_axis_fold f = rilli_axis_of(&call->in[0], ((const rilli_axis_attr *)call->attr)->axis);
-  rill_array x = call->in[0], y = call->out[0];
-  rill_array_reshape(&x, RILL_SHAPE(f.outer, f.size, f.inner));
-  rill_array_reshape(&y, RILL_SHAPE(f.outer, 1, f.inner));
-  rill_array_sum(call->env, &y, &x);
-  return true;
+  return rilli_sum(call->env, &call->in[0], f.outer, f.size, f.inner, &call->out[0]);
 }
 
 static void vjp(rill_vjp *g) {
@@ -26,7 +21,15 @@ static void vjp(rill_vjp *g) {
   rill_vjp_give(g, 0, rill_expand(rilli_axis_keep(g->grad[0], shape, axis), shape));
 }
 
-static void sample(rill_samples *samples) { rilli_axis_samples(samples, 0, 0, true); }
+static void sample(rill_samples *samples) {
+  static const rill_dtype integers[] = {RILL_I64, RILL_I32, RILL_U8, RILL_BOOL};
+  rilli_axis_samples(samples, 0, 0, true);
+  for (int i = 0; i < 8; i++) {
+    rilli_axis_attr attr = {i / 4, false};
+    rill_sample_input x = {.shape = RILL_SHAPE(35, 301), .dtype = integers[i % 4], .below = 2};
+    rill_sample_add(samples, (rill_sample){.name = "integers", .in = {x}, .attr = &attr});
+  }
+}
 
 const rill_op rilli_op_sum = {
     .name = "sum",
@@ -34,7 +37,7 @@ const rill_op rilli_op_sum = {
     .out = {"y"},
     .attr_size = sizeof(rilli_axis_attr),
     .infer = infer,
-    .kernels = {{RILL_CPU, "sum", NULL, run}},
+    .kernels = {{RILL_CPU, "blocks", NULL, run}},
     .vjp = vjp,
     .sample = sample,
 };
@@ -52,6 +55,9 @@ static double length(rill_tensor *x, int axis) {
 }
 
 rill_tensor *rill_mean(rill_tensor *x, int axis, bool keep) {
+  if (!rill_is_void(x) && !rill_dtype_is_float(rill_dtype_of(x)))
+    rill_fail(rill_context_of(x), RILL_ERROR_ARGUMENT, "mean: x must be f64, f32 or bf16, not %s",
+              rill_dtype_name(rill_dtype_of(x)));
   rill_scope *scope = rill_scope_open(rill_context_of(x));
   rill_tensor *y = rill_hoist(rill_scale(rill_sum(x, axis, keep), 1 / length(x, axis)));
   rill_scope_close(scope);

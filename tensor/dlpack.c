@@ -151,6 +151,7 @@ rill_tensor *rill_from_dlpack(rill_context *ctx, rill_dl_managed *managed) {
   imported *held = rill_alloc(ctx, sizeof *held);
   if (!held) return rilli_void(ctx);
   *held = (imported){ctx, managed, false};
+  if (!array.data) array.data = held; /* NULL would say that the operand is absent */
   rill_tensor *x =
       rilli_tensor_wrap(ctx, &array, bytes, release_imported, held, "rill_from_dlpack");
   if (rill_is_void(x)) {
