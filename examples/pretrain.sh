@@ -42,6 +42,8 @@ if [ -z "$own_text" ]; then
   fi
   data=(--data "$text")
 fi
+# A thread that waits soon gives its core away: on a busy machine spinning costs more than it saves.
+export GOMP_SPINCOUNT="${GOMP_SPINCOUNT:-10000}"
 # The caller's own folder: paths among the arguments are relative to it.
 cd "$here"
 exec "$bin/examples/pretrain" ${data[@]+"${data[@]}"} "$@"
