@@ -43,7 +43,7 @@ static void take(const rill_array *in, const range *r, rill_array *out) {
   *out = *in;
   out->size[a] = count;
   out->stride[a] *= r->step;
-  if (count > 0)
+  if (count > 0 && in->data) /* shapes alone have no data */
     out->data = (char *)in->data + first * in->stride[a] * (int64_t)rill_dtype_size(in->dtype);
 }
 
