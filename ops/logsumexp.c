@@ -128,9 +128,15 @@ static bool infer(rill_infer *q) {
 static void vjp(rill_vjp *g) {
   rill_shape shape = rill_array_shape(&g->like[0]);
   int axis = ((const rilli_axis_attr *)g->attr)->axis;
-  rill_tensor *y = rilli_axis_keep(g->out[0], shape, axis);
-  rill_tensor *dy = rilli_axis_keep(g->grad[0], shape, axis);
-  rill_vjp_give(g, 0, RILL_APPLY(&rilli_op_logsumexp_backward, NULL, g->in[0], y, dy));
+  rill_tensor *x = g->in[0], *out = g->out[0], *grad = g->grad[0];
+  /* A result in bf16 is off by up to 2^-9 |y|, which e^(x - y) would multiply everything by. */
+  if (g->like[0].dtype == RILL_BF16) {
+    x = rill_cast(x, RILL_F32);
+    grad = rill_cast(grad, RILL_F32);
+    out = rill_logsumexp(x, axis, true);
+  }
+  rill_tensor *y = rilli_axis_keep(out, shape, axis), *dy = rilli_axis_keep(grad, shape, axis);
+  rill_vjp_give(g, 0, RILL_APPLY(&rilli_op_logsumexp_backward, NULL, x, y, dy));
 }
 
 static void sample(rill_samples *s) {
