@@ -141,7 +141,7 @@ static void backward_rows(void *user, int64_t task, int64_t begin, int64_t end, 
   (void)task;
   for (int64_t i = begin; i < end; i++) {
     int64_t at = i * j->n, t = target_at(j->target, i);
-    void *dx = rilli_row_target(d, j->dlogits, at, scratch + row);
+    void *dx = rilli_row_target(d, j->dlogits, at, rilli_row_buffer(scratch, row));
     if (t == j->ignore) {
       memset(dx, 0, (size_t)j->n * rilli_real_size(d));
     } else {

@@ -67,12 +67,12 @@ static void run_rows(void *user, int64_t task, int64_t begin, int64_t end, char 
   int64_t n = j->n;
   size_t row = rilli_round64((size_t)n * rilli_real_size(d));
   const void *weight = rilli_row_load(d, j->weight, 0, n, scratch);
-  const void *bias = rilli_row_load(d, j->bias, 0, n, scratch + row);
+  const void *bias = rilli_row_load(d, j->bias, 0, n, rilli_row_buffer(scratch, row));
   double *dweight = partial_of(j->dweight, task, n), *dbias = partial_of(j->dbias, task, n);
   for (int64_t at = begin * n; at < end * n; at += n) {
-    const void *x = rilli_row_load(d, j->x, at, n, scratch + 2 * row);
-    const void *dy = rilli_row_load(d, j->dy, at, n, scratch + 3 * row);
-    void *y = rilli_row_target(d, j->y, at, scratch + 4 * row);
+    const void *x = rilli_row_load(d, j->x, at, n, rilli_row_buffer(scratch, 2 * row));
+    const void *dy = rilli_row_load(d, j->dy, at, n, rilli_row_buffer(scratch, 3 * row));
+    void *y = rilli_row_target(d, j->y, at, rilli_row_buffer(scratch, 4 * row));
     if (dy)
       j->math->layernorm_backward(x, weight, dy, y, dweight, dbias, n, j->eps);
     else

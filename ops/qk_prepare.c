@@ -46,9 +46,9 @@ static void run_rows(void *user, int64_t task, int64_t begin, int64_t end, char 
   (void)task;
   for (int64_t at = begin * n; at < end * n; at += n) {
     const void *x = rilli_row_load(d, j->x->data, at, n, scratch);
-    void *y = rilli_row_target(d, j->out->data, at, scratch + row);
+    void *y = rilli_row_target(d, j->out->data, at, rilli_row_buffer(scratch, row));
     if (j->dy) {
-      const void *dy = rilli_row_load(d, j->dy->data, at, n, scratch + 2 * row);
+      const void *dy = rilli_row_load(d, j->dy->data, at, n, rilli_row_buffer(scratch, 2 * row));
       j->math->prepare_backward(x, dy, y, n, attr->silu, attr->norm, attr->eps);
     } else {
       j->math->prepare(x, y, n, attr->silu, attr->norm, attr->eps);

@@ -74,17 +74,18 @@ static void run_rows(void *user, int64_t task, int64_t begin, int64_t end, char 
   double *dweight = j->dweight ? j->dweight + task * n : NULL;
   for (int64_t i = 0; dweight && i < n; i++) dweight[i] = 0;
   for (int64_t at = begin * n; at < end * n; at += n) {
-    const void *x = rilli_row_load(d, j->x, at, n, scratch + row);
-    const void *gate = rilli_row_load(d, j->gate, at, n, scratch + 2 * row);
+    const void *x = rilli_row_load(d, j->x, at, n, rilli_row_buffer(scratch, row));
+    const void *gate = rilli_row_load(d, j->gate, at, n, rilli_row_buffer(scratch, 2 * row));
     if (!j->backward) {
-      void *y = rilli_row_target(d, j->y, at, scratch + 3 * row);
+      void *y = rilli_row_target(d, j->y, at, rilli_row_buffer(scratch, 3 * row));
       j->math->rmsnorm(x, gate, weight, y, n, j->eps);
       rilli_row_store(d, y, j->y, at, n);
       continue;
     }
-    const void *dy = rilli_row_load(d, j->dy, at, n, scratch + 3 * row);
-    void *dx = rilli_row_target(d, j->dx, at, scratch + 4 * row);
-    void *dgate = gate ? rilli_row_target(d, j->dgate, at, scratch + 5 * row) : NULL;
+    const void *dy = rilli_row_load(d, j->dy, at, n, rilli_row_buffer(scratch, 3 * row));
+    void *dx = rilli_row_target(d, j->dx, at, rilli_row_buffer(scratch, 4 * row));
+    void *dgate =
+        gate ? rilli_row_target(d, j->dgate, at, rilli_row_buffer(scratch, 5 * row)) : NULL;
     j->math->rmsnorm_backward(x, gate, weight, dy, dx, dgate, dweight, n, j->eps);
     rilli_row_store(d, dx, j->dx, at, n);
     if (gate) rilli_row_store(d, dgate, j->dgate, at, n);

@@ -66,7 +66,7 @@ static void turn_rows(void *user, int64_t task, int64_t begin, int64_t end, char
   for (int64_t r = begin; r < end; r++) {
     const char *table = j->table + (size_t)(r / H % T) * 2 * line;
     const void *x = rilli_row_load(d, j->x->data, r * D, D, scratch);
-    void *y = rilli_row_target(d, j->y->data, r * D, scratch + row);
+    void *y = rilli_row_target(d, j->y->data, r * D, rilli_row_buffer(scratch, row));
     j->math->rotate(x, table, table + line, y, j->half);
     rilli_row_store(d, y, j->y->data, r * D, D);
   }

@@ -181,7 +181,7 @@ static void run_tile(const job *w, int64_t task, char *scratch) {
   int64_t a_at = g->a_at ? g->a_at[product] : 0, b_at = g->b_at ? g->b_at[product] : 0;
   int64_t c_at = (g->c_at ? g->c_at[product] : 0) + i * g->c_row + j;
   rill_dtype real = rilli_real_of(g->dtype);
-  void *panel_a = scratch, *panel_b = scratch + w->panel_a;
+  void *panel_a = scratch, *panel_b = w->panel_a ? scratch + w->panel_a : scratch;
   void *c = w->staged ? scratch + w->panel_a + w->panel_b : rilli_at(g->dtype, g->c, c_at);
   int64_t c_row = w->staged || g->m == 1 ? n : g->c_row;
   if (w->staged && g->beta != 0)

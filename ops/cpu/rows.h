@@ -23,6 +23,11 @@ static inline void *rilli_at(rill_dtype dtype, const void *data, int64_t at) {
 void rilli_widen(const rill_bf16 *from, float *to, int64_t n);
 void rilli_narrow(const float *from, rill_bf16 *to, int64_t n);
 
+/* The buffer at that many bytes of a task's scratch; NULL where the dtype needs no buffers. */
+static inline void *rilli_row_buffer(char *scratch, size_t at) {
+  return scratch ? scratch + at : NULL;
+}
+
 /* n elements from `at` as reals: in place, or converted into buffer. NULL data gives NULL. */
 const void *rilli_row_load(rill_dtype dtype, const void *data, int64_t at, int64_t n, void *buffer);
 /* Where to compute n elements that go to `at`: in place, or buffer; rilli_row_store then puts them
