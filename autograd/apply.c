@@ -233,7 +233,7 @@ static bool run_compose(application *a, rill_tensor **out) {
   if (scope) a->op->compose(&c);
   for (int j = 0; j < a->shape.outputs; j++) {
     if (!out[j] || rilli_failed(a->ctx)) continue;
-    bool fresh = out[j]->refs == 1 && !out[j]->node; /* not an operand handed back */
+    bool fresh = rilli_in_scope(out[j]) && !out[j]->node; /* not an operand handed back */
     out[j] = rill_hoist(own_derivative && !fresh ? rill_detach(out[j]) : out[j]);
   }
   rill_scope_close(scope);

@@ -35,8 +35,7 @@ static bool evaluate(rill_context *ctx, char *err) {
   lm_text text;
   int64_t bytes;
   if (!opt.data) return lm_fail(err, "--data is required: a text file, or a folder of them");
-  if (rill_error(ctx) || !lm_model_load(&model, ctx, opt.model))
-    return lm_fail(err, "%s", rill_error(ctx));
+  if (!lm_model_load(&model, ctx, opt.model)) return lm_fail(err, "%s", rill_error(ctx));
   if (!lm_text_read(&text, opt.data, NULL, err)) return false;
   lm_text part = text;
   if (opt.bytes && part.count > opt.bytes) part.count = opt.bytes;
@@ -64,12 +63,9 @@ int main(int argc, char **argv) {
                   .option = table};
   int code = lm_args_main(&args, argc, argv);
   if (code < 0) {
-    rill_context *ctx = rill_context_new(
-        (rill_context_opts){.on_error = RILL_CONTINUE,
-                            .device = strcmp(opt.device, "cuda") == 0 ? RILL_CUDA : RILL_CPU,
-                            .threads = (int)opt.threads});
-    code = ctx && evaluate(ctx, err) ? 0 : 1;
-    if (code) fprintf(stderr, "evaluate: %s\n", ctx ? err : "out of memory");
+    rill_context *ctx;
+    code = lm_context_open(&ctx, opt.device, opt.threads, 0, err) && evaluate(ctx, err) ? 0 : 1;
+    if (code) fprintf(stderr, "evaluate: %s\n", err);
     rill_context_free(ctx);
   }
   lm_args_free(&args);

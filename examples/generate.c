@@ -59,7 +59,7 @@ static bool generate(rill_context *ctx, char *err) {
   lm_model model;
   lm_bytes prompt = {0};
   if (!read_prompt(&prompt, err)) return false;
-  if (rill_error(ctx) || !lm_model_load(&model, ctx, opt.model)) {
+  if (!lm_model_load(&model, ctx, opt.model)) {
     free(prompt.data);
     return lm_fail(err, "%s", rill_error(ctx));
   }
@@ -89,12 +89,9 @@ int main(int argc, char **argv) {
                   .option = table};
   int code = lm_args_main(&args, argc, argv);
   if (code < 0) {
-    rill_context *ctx = rill_context_new(
-        (rill_context_opts){.on_error = RILL_CONTINUE,
-                            .device = strcmp(opt.device, "cuda") == 0 ? RILL_CUDA : RILL_CPU,
-                            .threads = (int)opt.threads});
-    code = ctx && generate(ctx, err) ? 0 : 1;
-    if (code) fprintf(stderr, "generate: %s\n", ctx ? err : "out of memory");
+    rill_context *ctx;
+    code = lm_context_open(&ctx, opt.device, opt.threads, 0, err) && generate(ctx, err) ? 0 : 1;
+    if (code) fprintf(stderr, "generate: %s\n", err);
     rill_context_free(ctx);
   }
   lm_args_free(&args);

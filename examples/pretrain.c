@@ -297,20 +297,9 @@ int main(int argc, char **argv) {
         "--data is required: a text file, or a folder of them (examples/pretrain.sh brings one)");
     code = 2;
   } else if (code < 0) {
-    rill_context *ctx = rill_context_new(
-        (rill_context_opts){.seed = (uint64_t)opt.seed,
-                            .on_error = RILL_CONTINUE,
-                            .device = strcmp(opt.device, "cuda") == 0 ? RILL_CUDA : RILL_CPU,
-                            .threads = (int)opt.threads});
-    if (!ctx) {
-      lm_fail(err, "out of memory");
-      code = LM_FAILED;
-    } else if (rill_error(ctx)) {
-      lm_fail(err, "%s", rill_error(ctx));
-      code = LM_FAILED;
-    } else {
-      code = train(&args, ctx, err);
-    }
+    rill_context *ctx;
+    code = lm_context_open(&ctx, opt.device, opt.threads, opt.seed, err) ? train(&args, ctx, err)
+                                                                         : LM_FAILED;
     if (rill_context_free(ctx) && code == 0) code = LM_FAILED;
   }
   if (err[0] && code != 0) fprintf(stderr, "pretrain: %s\n", err);

@@ -6,6 +6,7 @@
 
 #include "ops/cpu/clones.h"
 #include "ops/cpu/rows.h"
+#include "ops/expect.h"
 #include "ops/ops.h"
 #include "tensor/random.h"
 
@@ -18,8 +19,7 @@ extern const rill_op rilli_op_dropout;
 
 static bool infer(rill_infer *q) {
   double p = ((const attributes *)q->attr)->p;
-  if (!rill_dtype_is_float(q->in[0].dtype))
-    return rill_refuse(q, "x must be f64, f32 or bf16, not %s", rill_dtype_name(q->in[0].dtype));
+  if (!rilli_expect_float(q, 0)) return false;
   if (!(p >= 0 && p < 1)) return rill_refuse(q, "p must be in [0, 1), not %g", p);
   return rill_infer_output(q, 0, q->in[0].dtype, rill_array_shape(&q->in[0]));
 }

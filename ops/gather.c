@@ -6,6 +6,7 @@
  * one (outer, inner) column to a task. */
 #include <inttypes.h>
 
+#include "ops/expect.h"
 #include "ops/index.h"
 #include "ops/ops.h"
 #include "tensor/iterate.h"
@@ -34,9 +35,7 @@ static bool gather_infer(rill_infer *q) {
 
 static bool scatter_infer(rill_infer *q) {
   int a;
-  if (!check(q, &a)) return false;
-  if (!rill_dtype_is_float(q->in[X].dtype))
-    return rill_refuse(q, "x must be f64, f32 or bf16, not %s", rill_dtype_name(q->in[X].dtype));
+  if (!check(q, &a) || !rilli_expect_float(q, X)) return false;
   if (q->in[SRC].dtype != q->in[X].dtype ||
       !rill_shape_equal(rill_array_shape(&q->in[SRC]), rill_array_shape(&q->in[INDEX])))
     return rill_refuse(q, "src must have x's dtype and the shape of index");

@@ -8,7 +8,8 @@
 bool rilli_expect_index(rill_infer *q, int i);
 
 static inline int64_t rilli_index_at(const rill_array *index, int64_t i) {
-  return index->dtype == RILL_I32 ? ((const int32_t *)index->data)[i] : ((const int64_t *)index->data)[i];
+  return index->dtype == RILL_I32 ? ((const int32_t *)index->data)[i]
+                                  : ((const int64_t *)index->data)[i];
 }
 
 /* Fails the call, naming the position, unless all of a contiguous index lie in [0, size). */

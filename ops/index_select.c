@@ -6,6 +6,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "ops/axis.h"
+#include "ops/expect.h"
 #include "ops/index.h"
 #include "ops/ops.h"
 #include "tensor/iterate.h"
@@ -30,19 +32,11 @@ static bool infer(rill_infer *q) {
   return rill_infer_output(q, 0, q->in[0].dtype, shape);
 }
 
-static void fold(const rill_array *x, int a, int64_t *outer, int64_t *inner) {
-  *outer = *inner = 1;
-  for (int d = 0; d < x->rank; d++) {
-    if (d < a) *outer *= x->size[d];
-    if (d > a) *inner *= x->size[d];
-  }
-}
-
 static bool run(const rill_call *call) {
   const rill_array *x = &call->in[0], *index = &call->in[1];
   int a = rill_axis(((const attributes *)call->attr)->axis, x->rank);
-  int64_t outer, inner, n = index->size[0], size = x->size[a];
-  fold(x, a, &outer, &inner);
+  rilli_axis_fold f = rilli_axis_of(x, a);
+  int64_t outer = f.outer, inner = f.inner, n = index->size[0], size = f.size;
   if (!rilli_check_index(call, index, size)) return false;
   size_t bytes = (size_t)inner * rill_dtype_size(x->dtype);
   const char *from = x->data;
@@ -69,9 +63,7 @@ static bool back_infer(rill_infer *q) {
   const attributes *attr = q->attr;
   rill_shape shape = rill_array_shape(&q->in[0]);
   int a = rill_axis(attr->axis, shape.rank);
-  if (!rill_dtype_is_float(q->in[0].dtype))
-    return rill_refuse(q, "dy must be f64, f32 or bf16, not %s", rill_dtype_name(q->in[0].dtype));
-  if (!rilli_expect_index(q, 1)) return false;
+  if (!rilli_expect_float(q, 0) || !rilli_expect_index(q, 1)) return false;
   if (a < 0 || q->in[1].rank != 1 || q->in[1].size[0] != shape.size[a])
     return rill_refuse(q, "index does not belong to axis %d of dy", attr->axis);
   shape.size[a] = attr->size;
@@ -105,8 +97,8 @@ static void add_f64(const fold_job *j, const double *dy, double *dx, int64_t beg
 static bool back_run(const rill_call *call) {
   rill_array dy = call->in[0], dx = call->out[0];
   int a = rill_axis(((const attributes *)call->attr)->axis, dx.rank);
-  int64_t outer, inner, n = call->in[1].size[0], size = dx.size[a];
-  fold(&dx, a, &outer, &inner);
+  rilli_axis_fold f = rilli_axis_of(&dx, a);
+  int64_t outer = f.outer, inner = f.inner, n = call->in[1].size[0], size = f.size;
   if (!rilli_check_index(call, &call->in[1], size)) return false;
   if (inner == 0) return true;
   if (dx.dtype == RILL_BF16) { /* sums in f32, rounded once */

@@ -76,10 +76,3 @@ bool rilli_infer_axis(rill_infer *q, int i, int axis, int *from_front) {
   if (*from_front >= 0) return true;
   return rill_refuse(q, "axis %d is out of range for rank %d", axis, q->in[i].rank);
 }
-
-rilli_span rilli_span_of(const rill_array *a, int axis) {
-  rilli_span s = {1, a->size[axis], 1};
-  for (int d = 0; d < axis; d++) s.outer *= a->size[d];
-  for (int d = axis + 1; d < a->rank; d++) s.inner *= a->size[d];
-  return s;
-}

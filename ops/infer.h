@@ -31,10 +31,4 @@ bool rilli_infer_numbers(rill_infer *q);
 /* *axis of input i counted from the front; refused when it has no such axis. */
 bool rilli_infer_axis(rill_infer *q, int i, int axis, int *from_front);
 
-/* An array around one of its axes: [outer, size, inner]. */
-typedef struct {
-  int64_t outer, size, inner;
-} rilli_span;
-rilli_span rilli_span_of(const rill_array *a, int axis); /* axis from the front */
-
 #endif /* RILL_OPS_INFER_H_ */

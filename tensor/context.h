@@ -100,8 +100,8 @@ bool rill_scope_reset(rill_scope *scope);
 /* Moves a tensor of the innermost scope to the scope around it, and returns it. A tensor that lives
  * elsewhere (a parameter, say) stays where it is. */
 rill_tensor *rill_hoist(rill_tensor *x);
-/* Moves a tensor, wherever it is, to the outermost scope, and returns it: it lives until the context
- * is freed (a parameter, say) or until rill_drop releases it. */
+/* Moves a tensor, wherever it is, to the outermost scope, and returns it: it lives until the
+ * context is freed (a parameter, say) or until rill_drop releases it. */
 rill_tensor *rill_keep(rill_tensor *x);
 void rill_drop(rill_tensor *x); /* NULL, and a tensor that was not kept, are ignored */
 /* Is a graph recorded in the innermost scope? */

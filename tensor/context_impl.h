@@ -28,7 +28,7 @@ struct rill_context {
   rill_on_error on_error;
   rilli_device *cpu, *device; /* device == cpu, or the GPU */
   rill_scope *scope;          /* innermost; the root scope is closed with the context */
-  rilli_owned *owned; /* any of the ring, or NULL */
+  rilli_owned *owned;         /* any of the ring, or NULL */
   rill_random_state random;
   uint64_t serial;
   rill_memory memory;

@@ -89,7 +89,7 @@ static void reduce_row(void *user, int64_t n, char *const *ptr, const int64_t *s
   }
 }
 
-void rill_array_sum(const rill_env *env, const rill_array *to, const rill_array *from) {
+bool rilli_cpu_reduce_to(rilli_device *dev, const rill_array *to, const rill_array *from) {
   job j = {.dtype = from->dtype, .to_dtype = to->dtype};
   rill_array both[2] = {*to, *to};
   both[1].data = from->data;
@@ -103,10 +103,6 @@ void rill_array_sum(const rill_env *env, const rill_array *to, const rill_array 
       j.reduced.stride[j.reduced.rank++] = from->stride[d];
     }
   }
-  rill_iterate(env, 2, both, reduce_row, &j);
-}
-
-bool rilli_cpu_reduce_to(rilli_device *dev, const rill_array *to, const rill_array *from) {
-  rill_array_sum(&dev->env, to, from);
+  rill_iterate(&dev->env, 2, both, reduce_row, &j);
   return true;
 }

@@ -44,14 +44,16 @@ rill_tensor *rill_from(rill_context *ctx, rill_dtype dtype, rill_shape shape, co
 }
 
 rill_tensor *rill_arange(rill_context *ctx, rill_dtype dtype, int64_t count) {
+  rill_scope *scope = rill_scope_open_no_grad(ctx);
   rill_tensor *x = rilli_tensor_new(ctx, dtype, RILL_SHAPE(count), "rill_arange");
-  if (!x->storage || count == 0) return x;
-  int64_t *values = rill_alloc(ctx, (size_t)count * sizeof *values);
-  if (!values) return rilli_void(ctx);
-  for (int64_t i = 0; i < count; i++) values[i] = i;
-  rill_tensor *counted = from_host(ctx, RILL_I64, RILL_SHAPE(count), values, "rill_arange");
+  int64_t *values = x->storage ? rill_alloc(ctx, (size_t)count * sizeof *values) : NULL;
+  for (int64_t i = 0; values && i < count; i++) values[i] = i;
+  rill_tensor *counted =
+      values ? from_host(ctx, RILL_I64, RILL_SHAPE(count), values, "rill_arange") : rilli_void(ctx);
   rill_free(ctx, values);
-  if (counted->storage) ctx->device->copy(ctx->device, &x->array, &counted->array);
+  bool done = counted->storage && ctx->device->copy(ctx->device, &x->array, &counted->array);
+  x = done ? rill_hoist(x) : rilli_void(ctx);
+  rill_scope_close(scope);
   return x;
 }
 
@@ -97,7 +99,6 @@ static bool writable(rill_tensor *x, const char *function) {
               function, x->made_by);
     return false;
   }
-  x->storage->version++;
   return true;
 }
 
@@ -112,6 +113,7 @@ bool rill_write(rill_tensor *x, const void *values, size_t bytes) {
   }
   rill_scope *scope = rill_scope_open_no_grad(x->ctx);
   if (!scope) return false;
+  x->storage->version++;
   rill_tensor *y = from_host(x->ctx, x->array.dtype, rill_shape_of(x), values, "rill_write");
   bool done = y->storage && x->storage->device->copy(x->storage->device, &x->array, &y->array);
   rill_scope_close(scope);
@@ -128,12 +130,14 @@ bool rill_assign(rill_tensor *x, rill_tensor *y) {
               rill_shape_print(rill_shape_of(y)).text, y->storage->device->name);
     return false;
   }
+  x->storage->version++;
   return x->storage->device->copy(x->storage->device, &x->array, &y->array) ||
          device_failed(x->ctx, "rill_assign");
 }
 
 bool rill_fill(rill_tensor *x, double value) {
   if (!writable(x, "rill_fill")) return false;
+  x->storage->version++;
   return x->storage->device->fill(x->storage->device, &x->array, value) ||
          device_failed(x->ctx, "rill_fill");
 }

@@ -71,6 +71,9 @@ rill_tensor *rilli_tensor_wrap(rill_context *ctx, const rill_array *array, size_
 /* A scope with the given grad mode, whatever the one around it has. */
 rill_scope *rilli_scope_open_as(rill_context *ctx, bool no_grad);
 
+/* Does x belong to the innermost scope? */
+bool rilli_in_scope(const rill_tensor *x);
+
 void rilli_retain(rill_tensor *x);
 void rilli_release(rill_tensor *x); /* NULL is allowed */
 void rilli_node_retain(rilli_node *node);

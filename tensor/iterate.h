@@ -26,10 +26,6 @@ void rill_iterate(const rill_env *env, int count, const rill_array *arrays, rill
  * truncates toward zero and saturates, NaN becomes 0. */
 void rill_array_copy(const rill_env *env, const rill_array *to, const rill_array *from);
 
-/* to = sum of `from` over the axes where `to` has size 1, added in index order in f64; equal ranks,
- * floating dtypes, host memory. */
-void rill_array_sum(const rill_env *env, const rill_array *to, const rill_array *from);
-
 /* *a seen with `shape`, missing leading axes added and axes of size 1 stretched (stride 0). */
 rill_array rill_array_broadcast(const rill_array *a, int rank, const int64_t *size);
 

@@ -87,3 +87,10 @@ rill_tensor *rill_hoist(rill_tensor *x) {
   }
   return x;
 }
+
+bool rilli_in_scope(const rill_tensor *x) {
+  const rill_scope *scope = x->ctx->scope;
+  for (int64_t i = scope->count - 1; i >= 0; i--)
+    if (scope->item[i] == x) return true;
+  return false;
+}

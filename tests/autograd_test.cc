@@ -49,6 +49,27 @@ TEST_F(Autograd, GradientsShareNoMemory) {
   EXPECT_EQ(read(rill_grad(y)), (Values{1, 1}));
 }
 
+// An op whose definition hands its operand back gives a tensor of its own: the operand gets no
+// graph.
+TEST_F(Autograd, ComposeMayHandAnOperandBack) {
+  rill_op same = {};
+  same.name = "same";
+  same.in[0] = "x";
+  same.out[0] = "y";
+  same.infer = [](rill_infer *q) {
+    return rill_infer_output(q, 0, q->in[0].dtype, rill_array_shape(&q->in[0]));
+  };
+  same.compose = [](rill_compose *c) { c->out[0] = c->in[0]; };
+  same.vjp = [](rill_vjp *g) { rill_vjp_give(g, 0, rill_scale(g->grad[0], 3)); };
+  rill_tensor *x = leaf({1, 2});
+  rill_tensor *y = rill_apply(&same, 1, &x, nullptr);
+  EXPECT_NE(y, x);
+  EXPECT_TRUE(rill_requires_grad(y));
+  rill_backward(total(y));
+  EXPECT_EQ(read(rill_grad(x)), (Values{3, 3}));
+  EXPECT_EQ(rill_error(ctx), nullptr);
+}
+
 TEST_F(Autograd, SecondBackwardIsAnError) {
   rill_tensor *x = leaf({1});
   rill_tensor *y = total(rill_square(x));

@@ -5,11 +5,26 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "examples/lm/batches.h"
 #include "examples/lm/checkpoint.h"
 #include "nn/safetensors.h"
 #include "ops/ops.h"
+
+bool lm_context_open(rill_context **ctx, const char *device, int64_t threads, int64_t seed,
+                     char *err) {
+  rill_context_opts opts = {
+      .seed = (uint64_t)seed, .on_error = RILL_CONTINUE, .threads = (int)threads};
+  opts.device = strcmp(device, "cuda") == 0 ? RILL_CUDA : RILL_CPU;
+  *ctx = rill_context_new(opts);
+  if (!*ctx) return lm_fail(err, "out of memory");
+  if (!rill_error(*ctx)) return true;
+  lm_fail(err, "%s", rill_error(*ctx));
+  rill_context_free(*ctx);
+  *ctx = NULL;
+  return false;
+}
 
 bool lm_model_new(lm_model *model, rill_context *ctx, const rill_lm_config *config) {
   model->ctx = ctx;

@@ -17,6 +17,11 @@ typedef struct {
   rill_lm *lm;
 } lm_model;
 
+/* A context for --device ("cpu" or "cuda"), --threads and --seed, whose errors are kept. False,
+ * with the message in err, when there is none to be had; *ctx is then NULL. */
+bool lm_context_open(rill_context **ctx, const char *device, int64_t threads, int64_t seed,
+                     char *err);
+
 /* A new model in ctx. Errors are recorded in the context; false after one. */
 bool lm_model_new(lm_model *model, rill_context *ctx, const rill_lm_config *config);
 
