@@ -21,10 +21,8 @@ done
 
 if [ -n "$own_text" ]; then third_party/install.sh; else third_party/install.sh text; fi
 
-# For this machine's own processor. Its name is part of what is cached: a home folder may be shared.
-cpu=$( (uname -m; grep -m 1 '^flags\|^Features' /proc/cpuinfo || true) | cksum | tr -d ' ')
 echo "Building the program (the first time takes a minute or two)" >&2
-build=(--config=native "--action_env=RILL_CPU=$cpu" --noshow_progress --show_result=0 --ui_event_filters=-info)
+build=(--noshow_progress --show_result=0 --ui_event_filters=-info)
 third_party/bazel.sh build "${build[@]}" //examples:pretrain >&2 || {
   echo "Building failed; the messages above say where." >&2
   exit 1

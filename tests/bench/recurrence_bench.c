@@ -1,6 +1,6 @@
 /* The chunked recurrence against the token-by-token one, side by side in one run.
  *
- *   bazel run -c opt //tests/bench:recurrence_bench [-- T D]
+ *   bazel run //tests:bench/recurrence_bench [-- T D]
  *
  * Both are checked against each other before either is timed; a wrong kernel is not timed. */
 #include <inttypes.h>

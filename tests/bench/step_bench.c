@@ -1,5 +1,7 @@
 /* A training step of a language model: time, tokens a second, peak memory of its tensors.
  *
+ *   bazel run //tests:bench/step_bench [-- lengths]
+ *
  *   step_bench                 the sizes that step_torch.py has by default: compare the two on the
  * same cores step_bench lengths         rdn and transformer at T = 1k .. 16k: what grows with the
  * length
