@@ -11,7 +11,7 @@
 #include "ops/ops.h"
 #include "optim/optim.h"
 
-enum { VOCAB = 16, WIDTH = 64, DEPTH = 2, BATCH = 16, HALF = 8, LENGTH = 2 * HALF };
+enum { VOCAB = 16, WIDTH = 64, DEPTH = 2, BATCH = 16, HALF = 4, LENGTH = 2 * HALF };
 
 typedef struct {
   rill_embedding *embed;
@@ -62,7 +62,7 @@ int main(void) {
 
   rill_scope *turn = rill_scope_open(ctx);
   double last = 0;
-  for (int step = 0; step <= 600 && rill_scope_reset(turn);
+  for (int step = 0; step <= 400 && rill_scope_reset(turn);
        step++) { /* frees the last turn; stops on error */
     batch b = next_batch(ctx);
     rill_tensor *loss = rill_cross_entropy(lm_apply(&f, b.x), b.y);

@@ -421,6 +421,7 @@ TEST(RecurrenceLong, CorrelatedKeysWithoutDecay) {
 
 TEST(RecurrenceRefusals, NameWhatWasExpected) {
   Problem p = recur::make(rill_rdn, 1, 10, 2, 4, 4, 20);
+  p.s0.clear(), p.r0.clear(), p.d_s.clear(), p.d_r.clear();  // states are a row a sequence
   Options opt;
   opt.offsets = {0, 4, 3, 10};
   EXPECT_NE(recur::run(p, opt).error.find("offsets[2] is 3"), std::string::npos);

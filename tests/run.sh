@@ -40,7 +40,7 @@ run_tests() {  # run_tests NAME LABELS-FILE BAZEL-OPTION...
 }
 
 echo "Building everything"
-"$bazel" build --keep_going ${mode[@]+"${mode[@]}"} "$@" -- //... -//:rill_dist || status=1
+"$bazel" build --keep_going ${mode[@]+"${mode[@]}"} "$@" -- //... -//:rill_dist -//:librill.so || status=1
 echo "Running the tests"
 run_tests checked "$work/checked" ${mode[@]+"${mode[@]}"} "$@"
 if [ -z "$needs" ]; then

@@ -60,7 +60,7 @@ def rill_program(name, srcs, deps, **kwargs):
         name = name,
         srcs = srcs,
         copts = _C + _OPTIMISE + _STRICT,
-        deps = deps + ["//third_party:openmp"],
+        deps = deps + ["//third_party:openmp", "//third_party:sanitizer_options"],
         **kwargs
     )
 
@@ -73,6 +73,7 @@ def rill_test(name, srcs, deps, **kwargs):
         linkstatic = True,
         deps = deps + [
             "//third_party:openmp",
+            "//third_party:sanitizer_options",
             "@googletest//:gtest_main",
         ],
         **kwargs
