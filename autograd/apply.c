@@ -209,12 +209,18 @@ static bool run_kernel(application *a, rill_tensor **out) {
     array[j] = out[j]->array;
   }
   bool done = kernel->run(&call);
+#ifdef RILL_DEBUG
+  /* What goes wrong on a device shows when the host waits: here it can still be named. */
+  done = done && a->device->synchronize(a->device);
+#endif
   rilli_scratch_release(&a->device->env);
   if (done) {
     for (int i = 0; i < a->inputs && i < 32; i++)
       if (a->in[i] && (a->op->writes >> i & 1u)) a->in[i]->storage->version++;
   } else if (a->message[0]) {
     report(a, RILL_ERROR_ARGUMENT, a->message);
+  } else if (a->device->why) {
+    report(a, RILL_ERROR_DEVICE, a->device->why);
   } else {
     report(a, RILL_ERROR_MEMORY, "out of memory for scratch space");
   }

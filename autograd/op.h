@@ -66,6 +66,16 @@ typedef struct {
   bool (*run)(const rill_call *call);
 } rill_kernel;
 
+/* A CUDA kernel in an op's list: there in builds with CUDA, the end of the list in others, so it
+ * comes behind the CPU's. `run` is an extern "C" function of a .cu file. */
+#ifdef RILL_WITH_CUDA
+#define RILL_CUDA_KERNEL(name, fits, run) \
+  { RILL_CUDA, (name), (fits), (run) }
+#else
+#define RILL_CUDA_KERNEL(name, fits, run) \
+  { RILL_CUDA, NULL, NULL, NULL }
+#endif
+
 /* ---- compose: the op written in other ops ---- */
 
 typedef struct {

@@ -64,10 +64,12 @@ const char *rill_context_device_name(const rill_context *ctx) { return ctx->devi
 const rill_files *rill_context_files(const rill_context *ctx) { return &ctx->files; }
 rilli_device *rilli_device_of(const rill_context *ctx) { return ctx->device; }
 
-static void open_device(rill_context *ctx, rill_device_kind kind) {
+static void open_device(rill_context *ctx, rill_device_kind kind,
+                        const struct rill_cuda_calls *calls) {
   const char *why = "unknown device";
   if (kind == RILL_CPU) return;
-  rilli_device *device = kind == RILL_CUDA ? rilli_device_cuda_new(&ctx->allocator, &why) : NULL;
+  rilli_device *device =
+      kind == RILL_CUDA ? rilli_device_cuda_new(&ctx->allocator, calls, &why) : NULL;
   if (device) {
     ctx->device = device;
   } else {
@@ -95,7 +97,7 @@ rill_context *rill_context_new(rill_context_opts opts) {
     return NULL;
   }
   ctx->on_error = opts.on_error;
-  open_device(ctx, opts.device);
+  open_device(ctx, opts.device, opts.cuda);
   return ctx;
 }
 

@@ -44,15 +44,17 @@ typedef struct {
   void *user;
 } rill_allocator;
 
-struct rill_files; /* tensor/io.h */
+struct rill_files;      /* tensor/io.h */
+struct rill_cuda_calls; /* tensor/cuda_calls.h */
 
 typedef struct {
   uint64_t seed; /* of all random numbers */
   rill_on_error on_error;
-  rill_device_kind device;         /* where tensors are made */
-  int threads;                     /* CPU threads; 0 = the cores this process may use */
-  const rill_allocator *allocator; /* NULL = aligned_alloc and free */
-  const struct rill_files *files;  /* NULL = the operating system's */
+  rill_device_kind device;            /* where tensors are made */
+  int threads;                        /* CPU threads; 0 = the cores this process may use */
+  const rill_allocator *allocator;    /* NULL = aligned_alloc and free */
+  const struct rill_files *files;     /* NULL = the operating system's */
+  const struct rill_cuda_calls *cuda; /* NULL = the CUDA runtime's; for tests */
 } rill_context_opts;
 
 /* A new context, or NULL when there is not even memory for it. A device that is missing is recorded

@@ -40,7 +40,9 @@ struct rilli_device {
 
 /* NULL when memory is short. */
 rilli_device *rilli_device_cpu_new(const rill_allocator *allocator, int threads);
-/* NULL, and *why set, when there is no usable GPU or the library was built without CUDA. */
-rilli_device *rilli_device_cuda_new(const rill_allocator *allocator, const char **why);
+/* NULL, and *why set, when there is no usable GPU or the library was built without CUDA. `calls`
+ * NULL = the CUDA runtime. */
+rilli_device *rilli_device_cuda_new(const rill_allocator *allocator,
+                                    const struct rill_cuda_calls *calls, const char **why);
 
 #endif /* RILL_TENSOR_DEVICE_H_ */

@@ -13,6 +13,13 @@ _OPTIMISE = select({
     "//conditions:default": _RELEASE,
 })
 
+# What the debugging modes change in .cu files.
+CUDA_MODE = select({
+    "//third_party:debug": ["-DRILL_DEBUG"],
+    "//third_party:checked": ["-DRILL_DEBUG"],
+    "//conditions:default": [],
+})
+
 _STRICT = select({
     "//third_party:strict": ["-Werror"],
     "//conditions:default": [],
