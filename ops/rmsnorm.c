@@ -4,6 +4,7 @@
  * The statistic of a row is not saved: its sum of squares costs less to redo, from a row that is in
  * cache anyway, than to keep. The gradient of the weight is summed per task in f64 and then over
  * the tasks in order. */
+#include "ops/attributes_impl.h"
 #include "ops/compose.h"
 #include "ops/cpu/row_math.h"
 #include "ops/cpu/rows.h"
@@ -16,9 +17,12 @@ enum { G_X, G_GATE, G_WEIGHT }; /* rmsnorm_gated */
 extern const rill_op rilli_op_rmsnorm, rilli_op_rmsnorm_backward;
 extern const rill_op rilli_op_rmsnorm_gated, rilli_op_rmsnorm_gated_backward;
 
-typedef struct {
-  double eps;
-} attributes;
+typedef rilli_rmsnorm_attr attributes;
+
+bool rilli_cuda_rmsnorm(const rill_call *call);
+bool rilli_cuda_rmsnorm_gated(const rill_call *call);
+bool rilli_cuda_rmsnorm_backward(const rill_call *call);
+bool rilli_cuda_rmsnorm_gated_backward(const rill_call *call);
 
 static bool check(rill_infer *q, int x, int gate, int weight) {
   const attributes *attr = q->attr;
@@ -248,7 +252,7 @@ const rill_op rilli_op_rmsnorm = {
     .out = {"y"},
     .attr_size = sizeof(attributes),
     .infer = infer,
-    .kernels = {{RILL_CPU, "rows", NULL, run}},
+    .kernels = {{RILL_CPU, "rows", NULL, run}, RILL_CUDA_KERNEL("rows", NULL, rilli_cuda_rmsnorm)},
     .compose = compose,
     .vjp = vjp,
     .saves = RILL_SAVE_INPUT(X) | RILL_SAVE_INPUT(WEIGHT),
@@ -260,7 +264,8 @@ const rill_op rilli_op_rmsnorm_gated = {
     .out = {"y"},
     .attr_size = sizeof(attributes),
     .infer = gated_infer,
-    .kernels = {{RILL_CPU, "rows", NULL, gated_run}},
+    .kernels = {{RILL_CPU, "rows", NULL, gated_run},
+                RILL_CUDA_KERNEL("rows", NULL, rilli_cuda_rmsnorm_gated)},
     .compose = gated_compose,
     .vjp = gated_vjp,
     .saves = RILL_SAVE_INPUT(G_X) | RILL_SAVE_INPUT(G_GATE) | RILL_SAVE_INPUT(G_WEIGHT),
@@ -272,7 +277,8 @@ const rill_op rilli_op_rmsnorm_backward = {
     .out = {"dx", "dweight"},
     .attr_size = sizeof(attributes),
     .infer = backward_infer,
-    .kernels = {{RILL_CPU, "rows", NULL, backward_run}},
+    .kernels = {{RILL_CPU, "rows", NULL, backward_run},
+                RILL_CUDA_KERNEL("rows", NULL, rilli_cuda_rmsnorm_backward)},
     .compose = backward_compose,
     .no_grad = "the derivative of rmsnorm is differentiated no further",
     .sample = backward_sample,
@@ -283,7 +289,8 @@ const rill_op rilli_op_rmsnorm_gated_backward = {
     .out = {"dx", "dgate", "dweight"},
     .attr_size = sizeof(attributes),
     .infer = gated_backward_infer,
-    .kernels = {{RILL_CPU, "rows", NULL, gated_backward_run}},
+    .kernels = {{RILL_CPU, "rows", NULL, gated_backward_run},
+                RILL_CUDA_KERNEL("rows", NULL, rilli_cuda_rmsnorm_gated_backward)},
     .compose = gated_backward_compose,
     .no_grad = "the derivative of rmsnorm_gated is differentiated no further",
     .sample = gated_backward_sample,
