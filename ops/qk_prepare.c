@@ -3,6 +3,7 @@
  *
  * With eps inside the root a row of zeros gives zeros and a finite gradient, and the derivative
  * ds = r dy - s r^3 (s . dy), r the inverse norm, is exact. Only x is saved. */
+#include "ops/attributes_impl.h"
 #include "ops/compose.h"
 #include "ops/cpu/row_math.h"
 #include "ops/cpu/rows.h"
@@ -11,10 +12,10 @@
 
 extern const rill_op rilli_op_l2norm, rilli_op_qk_prepare, rilli_op_qk_prepare_backward;
 
-typedef struct {
-  double eps;
-  bool silu, norm;
-} attributes;
+typedef rilli_qk_prepare_attr attributes;
+
+bool rilli_cuda_qk_prepare(const rill_call *call);
+bool rilli_cuda_qk_prepare_backward(const rill_call *call);
 
 static bool check(rill_infer *q, int x) {
   const attributes *attr = q->attr;
@@ -151,7 +152,8 @@ const rill_op rilli_op_l2norm = {
     .out = {"y"},
     .attr_size = sizeof(attributes),
     .infer = infer,
-    .kernels = {{RILL_CPU, "rows", NULL, run}},
+    .kernels = {{RILL_CPU, "rows", NULL, run},
+                RILL_CUDA_KERNEL("rows", NULL, rilli_cuda_qk_prepare)},
     .compose = compose,
     .vjp = vjp,
     .saves = RILL_SAVE_INPUT(0),
@@ -163,7 +165,8 @@ const rill_op rilli_op_qk_prepare = {
     .out = {"y"},
     .attr_size = sizeof(attributes),
     .infer = infer,
-    .kernels = {{RILL_CPU, "rows", NULL, run}},
+    .kernels = {{RILL_CPU, "rows", NULL, run},
+                RILL_CUDA_KERNEL("rows", NULL, rilli_cuda_qk_prepare)},
     .compose = compose,
     .vjp = vjp,
     .saves = RILL_SAVE_INPUT(0),
@@ -175,7 +178,8 @@ const rill_op rilli_op_qk_prepare_backward = {
     .out = {"dx"},
     .attr_size = sizeof(attributes),
     .infer = backward_infer,
-    .kernels = {{RILL_CPU, "rows", NULL, backward_run}},
+    .kernels = {{RILL_CPU, "rows", NULL, backward_run},
+                RILL_CUDA_KERNEL("rows", NULL, rilli_cuda_qk_prepare_backward)},
     .compose = backward_compose,
     .no_grad = "the derivative of qk_prepare is differentiated no further",
     .sample = sample,
