@@ -3,14 +3,13 @@
 
 #include "autograd/op.h"
 #include "ops/cpu/clones.h"
+#include "optim/attributes_impl.h"
 #include "optim/optim_impl.h"
 #include "optim/update_impl.h"
 
-typedef struct {
-  double lr, shrink; /* shrink = 1 - lr * weight decay */
-  double beta1, beta2, eps;
-  double correct1, correct2; /* 1 / (1 - beta^t) */
-} attributes;
+typedef rilli_adamw_attr attributes;
+
+bool rilli_cuda_adamw_update(const rill_call *call);
 
 enum { W, G, M, V, MASTER };
 
@@ -70,13 +69,15 @@ static bool run(const rill_call *call) {
 
 static bool infer(rill_infer *q) { return rilli_update_infer(q, 2); }
 
-static const rill_op adamw_op = {.name = "adamw_update",
-                                 .in = {"w", "g", "m", "v", "master?"},
-                                 .attr_size = sizeof(attributes),
-                                 .infer = infer,
-                                 .kernels = {{RILL_CPU, "fused", NULL, run}},
-                                 .no_grad = "it overwrites its operands",
-                                 .writes = 1u << W | 1u << M | 1u << V | 1u << MASTER};
+static const rill_op adamw_op = {
+    .name = "adamw_update",
+    .in = {"w", "g", "m", "v", "master?"},
+    .attr_size = sizeof(attributes),
+    .infer = infer,
+    .kernels = {{RILL_CPU, "fused", NULL, run},
+                RILL_CUDA_KERNEL("fused", NULL, rilli_cuda_adamw_update)},
+    .no_grad = "it overwrites its operands",
+    .writes = 1u << W | 1u << M | 1u << V | 1u << MASTER};
 
 /* ---- the optimizer ---- */
 

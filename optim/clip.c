@@ -11,6 +11,9 @@
 
 enum { LANES = 8, BLOCK = 1 << 14 };
 
+bool rilli_cuda_square_sums(const rill_call *call);
+bool rilli_cuda_scale_in_place(const rill_call *call);
+
 /* ---- sums of squares: x... -> f64 [number of operands] ---- */
 
 RILLI_CLONES
@@ -79,12 +82,14 @@ static bool squares_infer(rill_infer *q) {
   return rill_infer_output(q, 0, RILL_F64, RILL_SHAPE(q->inputs));
 }
 
-static const rill_op squares_op = {.name = "square_sums",
-                                   .in = {"x..."},
-                                   .out = {"sums"},
-                                   .infer = squares_infer,
-                                   .kernels = {{RILL_CPU, "blocks", NULL, squares_run}},
-                                   .no_grad = "it looks at gradients"};
+static const rill_op squares_op = {
+    .name = "square_sums",
+    .in = {"x..."},
+    .out = {"sums"},
+    .infer = squares_infer,
+    .kernels = {{RILL_CPU, "blocks", NULL, squares_run},
+                RILL_CUDA_KERNEL("pieces", NULL, rilli_cuda_square_sums)},
+    .no_grad = "it looks at gradients"};
 
 /* ---- scaling in place ---- */
 
@@ -117,13 +122,15 @@ static bool scale_infer(rill_infer *q) {
   return rill_dtype_is_float(q->in[0].dtype) || rill_refuse(q, "x must be f32, f64 or bf16");
 }
 
-static const rill_op scale_op = {.name = "scale_in_place",
-                                 .in = {"x"},
-                                 .attr_size = sizeof(double),
-                                 .infer = scale_infer,
-                                 .kernels = {{RILL_CPU, "loop", NULL, scale_run}},
-                                 .no_grad = "it overwrites its operand",
-                                 .writes = 1};
+static const rill_op scale_op = {
+    .name = "scale_in_place",
+    .in = {"x"},
+    .attr_size = sizeof(double),
+    .infer = scale_infer,
+    .kernels = {{RILL_CPU, "loop", NULL, scale_run},
+                RILL_CUDA_KERNEL("map", NULL, rilli_cuda_scale_in_place)},
+    .no_grad = "it overwrites its operand",
+    .writes = 1};
 
 /* ---- the public functions ---- */
 

@@ -1,14 +1,13 @@
 /* Gradient descent with momentum. */
 #include "autograd/op.h"
 #include "ops/cpu/clones.h"
+#include "optim/attributes_impl.h"
 #include "optim/optim_impl.h"
 #include "optim/update_impl.h"
 
-typedef struct {
-  double lr, shrink; /* shrink = 1 - lr * weight decay */
-  double momentum;
-  bool nesterov;
-} attributes;
+typedef rilli_sgd_attr attributes;
+
+bool rilli_cuda_sgd_update(const rill_call *call);
 
 enum { W, G, U, MASTER };
 
@@ -70,7 +69,8 @@ static const rill_op sgd_op = {.name = "sgd_update",
                                .in = {"w", "g", "u", "master?"},
                                .attr_size = sizeof(attributes),
                                .infer = infer,
-                               .kernels = {{RILL_CPU, "fused", NULL, run}},
+                               .kernels = {{RILL_CPU, "fused", NULL, run},
+                                           RILL_CUDA_KERNEL("fused", NULL, rilli_cuda_sgd_update)},
                                .no_grad = "it overwrites its operands",
                                .writes = 1u << W | 1u << U | 1u << MASTER};
 
