@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "ops/attributes_impl.h"
 #include "ops/compose.h"
 #include "ops/cpu/row_math.h"
 #include "ops/cpu/rows.h"
@@ -17,9 +18,10 @@ enum { DLOSS, DLSE, BACK_LOGITS, BACK_TARGET, BACK_LSE };
 
 extern const rill_op rilli_op_cross_entropy, rilli_op_cross_entropy_backward;
 
-typedef struct {
-  int64_t ignore;
-} attributes;
+typedef rilli_cross_entropy_attr attributes;
+
+bool rilli_cuda_cross_entropy(const rill_call *call);
+bool rilli_cuda_cross_entropy_backward(const rill_call *call);
 
 static rill_shape rows_shape(const rill_array *logits) {
   rill_shape shape = rill_array_shape(logits);
@@ -315,7 +317,8 @@ const rill_op rilli_op_cross_entropy = {
     .out = {"loss", "lse"},
     .attr_size = sizeof(attributes),
     .infer = infer,
-    .kernels = {{RILL_CPU, "rows", NULL, run}},
+    .kernels = {{RILL_CPU, "rows", NULL, run},
+                RILL_CUDA_KERNEL("rows", NULL, rilli_cuda_cross_entropy)},
     .compose = compose,
     .vjp = vjp,
     .saves = RILL_SAVE_INPUT(LOGITS) | RILL_SAVE_INPUT(TARGET) | RILL_SAVE_OUTPUT(1),
@@ -327,7 +330,8 @@ const rill_op rilli_op_cross_entropy_backward = {
     .out = {"dlogits"},
     .attr_size = sizeof(attributes),
     .infer = backward_infer,
-    .kernels = {{RILL_CPU, "rows", NULL, backward_run}},
+    .kernels = {{RILL_CPU, "rows", NULL, backward_run},
+                RILL_CUDA_KERNEL("rows", NULL, rilli_cuda_cross_entropy_backward)},
     .compose = backward_compose,
     .no_grad = "the derivative of cross_entropy is differentiated no further",
     .sample = backward_sample,

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <math.h>
 
+#include "ops/attributes_impl.h"
 #include "ops/cpu/row_math.h"
 #include "ops/cpu/rows.h"
 #include "ops/expect.h"
@@ -12,11 +13,9 @@
 
 extern const rill_op rilli_op_rotary;
 
-typedef struct {
-  double base;
-  int64_t offset;
-  bool reversed;
-} attributes;
+typedef rilli_rotary_attr attributes;
+
+bool rilli_cuda_rotary(const rill_call *call);
 
 static bool infer(rill_infer *q) {
   const attributes *attr = q->attr;
@@ -154,7 +153,7 @@ const rill_op rilli_op_rotary = {
     .out = {"y"},
     .attr_size = sizeof(attributes),
     .infer = infer,
-    .kernels = {{RILL_CPU, "rows", NULL, run}},
+    .kernels = {{RILL_CPU, "rows", NULL, run}, RILL_CUDA_KERNEL("rows", NULL, rilli_cuda_rotary)},
     .compose = compose,
     .vjp = vjp,
     .sample = sample,
