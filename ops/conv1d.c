@@ -11,6 +11,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "ops/attributes_impl.h"
 #include "ops/compose.h"
 #include "ops/cpu/row_math.h"
 #include "ops/cpu/rows.h"
@@ -24,9 +25,10 @@ enum { PIECE = 32, SUMS = 64 };
 
 extern const rill_op rilli_op_conv1d_causal, rilli_op_conv1d_causal_backward;
 
-typedef struct {
-  bool silu;
-} attributes;
+typedef rilli_conv1d_attr attributes;
+
+bool rilli_cuda_conv1d_causal(const rill_call *call);
+bool rilli_cuda_conv1d_causal_backward(const rill_call *call);
 
 static bool check(rill_infer *q, int at) {
   const rill_array *x = &q->in[at + X], *w = &q->in[at + WEIGHT];
@@ -391,7 +393,8 @@ const rill_op rilli_op_conv1d_causal = {
     .out = {"y"},
     .attr_size = sizeof(attributes),
     .infer = infer,
-    .kernels = {{RILL_CPU, "rows", NULL, run}},
+    .kernels = {{RILL_CPU, "rows", NULL, run},
+                RILL_CUDA_KERNEL("rows", NULL, rilli_cuda_conv1d_causal)},
     .compose = compose,
     .vjp = vjp,
     .saves = RILL_SAVE_ALL_INPUTS,
@@ -403,7 +406,8 @@ const rill_op rilli_op_conv1d_causal_backward = {
     .out = {"dx", "dweight", "dbias", "dstate"},
     .attr_size = sizeof(attributes),
     .infer = backward_infer,
-    .kernels = {{RILL_CPU, "rows", NULL, backward_run}},
+    .kernels = {{RILL_CPU, "rows", NULL, backward_run},
+                RILL_CUDA_KERNEL("rows", NULL, rilli_cuda_conv1d_causal_backward)},
     .compose = backward_compose,
     .no_grad = "the derivative of conv1d_causal is differentiated no further",
     .sample = backward_sample,
