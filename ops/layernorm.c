@@ -1,5 +1,6 @@
 /* Layer norm, y = (x - mean) (var + eps)^-1/2 weight + bias over the last axis, and its derivative:
  * one pass over a row each, statistics redone from the row in the backward. */
+#include "ops/attributes_impl.h"
 #include "ops/compose.h"
 #include "ops/cpu/row_math.h"
 #include "ops/cpu/rows.h"
@@ -11,10 +12,10 @@ enum { DY, BACK_X, BACK_WEIGHT };
 
 extern const rill_op rilli_op_layernorm, rilli_op_layernorm_backward;
 
-typedef struct {
-  double eps;
-  bool bias; /* backward: is the bias's gradient wanted? */
-} attributes;
+typedef rilli_layernorm_attr attributes;
+
+bool rilli_cuda_layernorm(const rill_call *call);
+bool rilli_cuda_layernorm_backward(const rill_call *call);
 
 static bool check(rill_infer *q, int x, int weight) {
   const attributes *attr = q->attr;
@@ -217,7 +218,8 @@ const rill_op rilli_op_layernorm = {
     .out = {"y"},
     .attr_size = sizeof(attributes),
     .infer = infer,
-    .kernels = {{RILL_CPU, "rows", NULL, run}},
+    .kernels = {{RILL_CPU, "rows", NULL, run},
+                RILL_CUDA_KERNEL("rows", NULL, rilli_cuda_layernorm)},
     .compose = compose,
     .vjp = vjp,
     .saves = RILL_SAVE_INPUT(X) | RILL_SAVE_INPUT(WEIGHT),
@@ -229,7 +231,8 @@ const rill_op rilli_op_layernorm_backward = {
     .out = {"dx", "dweight", "dbias"},
     .attr_size = sizeof(attributes),
     .infer = backward_infer,
-    .kernels = {{RILL_CPU, "rows", NULL, backward_run}},
+    .kernels = {{RILL_CPU, "rows", NULL, backward_run},
+                RILL_CUDA_KERNEL("rows", NULL, rilli_cuda_layernorm_backward)},
     .compose = backward_compose,
     .no_grad = "the derivative of layernorm is differentiated no further",
     .sample = backward_sample,

@@ -3,6 +3,7 @@
  * Along the last axis rows are used where they lie; along another axis each line is gathered into a
  * buffer (neighbouring lines share cache lines, so memory is still read once). softmax saves its
  * output; log_softmax its input, because a rounded logarithm makes poor weights in bf16. */
+#include "ops/attributes_impl.h"
 #include "ops/compose.h"
 #include "ops/cpu/row_math.h"
 #include "ops/cpu/rows.h"
@@ -12,9 +13,12 @@
 extern const rill_op rilli_op_softmax, rilli_op_softmax_backward;
 extern const rill_op rilli_op_log_softmax, rilli_op_log_softmax_backward;
 
-typedef struct {
-  int axis;
-} attributes;
+typedef rilli_softmax_attr attributes;
+
+bool rilli_cuda_softmax(const rill_call *call);
+bool rilli_cuda_log_softmax(const rill_call *call);
+bool rilli_cuda_softmax_backward(const rill_call *call);
+bool rilli_cuda_log_softmax_backward(const rill_call *call);
 
 static bool check_axis(rill_infer *q, int i) {
   const attributes *attr = q->attr;
@@ -216,7 +220,8 @@ const rill_op rilli_op_softmax = {
     .out = {"y"},
     .attr_size = sizeof(attributes),
     .infer = infer,
-    .kernels = {{RILL_CPU, "rows", NULL, softmax_run}},
+    .kernels = {{RILL_CPU, "rows", NULL, softmax_run},
+                RILL_CUDA_KERNEL("rows", NULL, rilli_cuda_softmax)},
     .compose = softmax_compose,
     .vjp = softmax_vjp,
     .saves = RILL_SAVE_OUTPUT(0),
@@ -228,7 +233,8 @@ const rill_op rilli_op_log_softmax = {
     .out = {"y"},
     .attr_size = sizeof(attributes),
     .infer = infer,
-    .kernels = {{RILL_CPU, "rows", NULL, log_softmax_run}},
+    .kernels = {{RILL_CPU, "rows", NULL, log_softmax_run},
+                RILL_CUDA_KERNEL("rows", NULL, rilli_cuda_log_softmax)},
     .compose = log_softmax_compose,
     .vjp = log_softmax_vjp,
     .saves = RILL_SAVE_INPUT(0),
@@ -240,7 +246,8 @@ const rill_op rilli_op_softmax_backward = {
     .out = {"dx"},
     .attr_size = sizeof(attributes),
     .infer = backward_infer,
-    .kernels = {{RILL_CPU, "rows", NULL, softmax_backward_run}},
+    .kernels = {{RILL_CPU, "rows", NULL, softmax_backward_run},
+                RILL_CUDA_KERNEL("rows", NULL, rilli_cuda_softmax_backward)},
     .compose = softmax_backward_compose,
     .no_grad = NO_GRAD,
     .sample = softmax_backward_sample,
@@ -251,7 +258,8 @@ const rill_op rilli_op_log_softmax_backward = {
     .out = {"dx"},
     .attr_size = sizeof(attributes),
     .infer = backward_infer,
-    .kernels = {{RILL_CPU, "rows", NULL, log_softmax_backward_run}},
+    .kernels = {{RILL_CPU, "rows", NULL, log_softmax_backward_run},
+                RILL_CUDA_KERNEL("rows", NULL, rilli_cuda_log_softmax_backward)},
     .compose = log_softmax_backward_compose,
     .no_grad = NO_GRAD,
     .sample = log_softmax_backward_sample,

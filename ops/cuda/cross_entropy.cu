@@ -16,7 +16,7 @@
 
 enum { ADD = 1024, STRIPE_BLOCK = 256, STRIPE = 4096 };
 
-struct targets {
+struct cross_entropy_targets {
   const void *data;
   bool wide; /* i64, else i32 */
   int64_t ignore, classes;
@@ -62,7 +62,8 @@ struct running {
 
 template <typename T, int GROUP, int V>
 static __global__ void __launch_bounds__(rilli_group<GROUP>::BLOCK)
-    forward(const T *x, targets target, int64_t rows, rilli_real<T> *lse, rilli_real<T> *loss) {
+    forward(const T *x, cross_entropy_targets target, int64_t rows, rilli_real<T> *lse,
+            rilli_real<T> *loss) {
   typedef rilli_real<T> R;
   typedef rilli_group<GROUP> G;
   int64_t row = (int64_t)blockIdx.x * G::GROUPS + G::number(), n = target.classes;
@@ -90,7 +91,7 @@ static __global__ void __launch_bounds__(rilli_group<GROUP>::BLOCK)
 /* result = sum of loss / count; NULL loss: result = *dloss / count; 0 without a count. */
 template <typename R>
 static __global__ void __launch_bounds__(ADD)
-    finish(const R *loss, const R *dloss, targets target, int64_t rows, R *result) {
+    finish(const R *loss, const R *dloss, cross_entropy_targets target, int64_t rows, R *result) {
   __shared__ double sums[ADD];
   __shared__ long long counts[ADD];
   double sum = 0;
@@ -118,8 +119,8 @@ static __global__ void __launch_bounds__(ADD)
 
 template <typename T, int V>
 static __global__ void __launch_bounds__(STRIPE_BLOCK)
-    backward(const T *x, targets target, const rilli_real<T> *lse, const rilli_real<T> *dlse,
-             const rilli_real<T> *scale, int64_t stripes, T *dx) {
+    backward(const T *x, cross_entropy_targets target, const rilli_real<T> *lse,
+             const rilli_real<T> *dlse, const rilli_real<T> *scale, int64_t stripes, T *dx) {
   typedef rilli_real<T> R;
   int64_t row = blockIdx.x / stripes, n = target.classes;
   int64_t begin = blockIdx.x % stripes * STRIPE, end = begin + STRIPE < n ? begin + STRIPE : n;
@@ -139,8 +140,9 @@ static __global__ void __launch_bounds__(STRIPE_BLOCK)
   }
 }
 
-static targets targets_of(const rill_call *call, const rill_array *x, const rill_array *target) {
-  targets t = {};
+static cross_entropy_targets targets_of(const rill_call *call, const rill_array *x,
+                                        const rill_array *target) {
+  cross_entropy_targets t = {};
   t.data = target->data;
   t.wide = target->dtype == RILL_I64;
   t.ignore = ((const rilli_cross_entropy_attr *)call->attr)->ignore;
@@ -151,7 +153,7 @@ static targets targets_of(const rill_call *call, const rill_array *x, const rill
 }
 
 template <typename T, int GROUP, int V>
-static bool launch_forward(const rill_call *call, const targets &target, int64_t rows,
+static bool launch_forward(const rill_call *call, const cross_entropy_targets &target, int64_t rows,
                            rilli_real<T> *loss) {
   typedef rilli_group<GROUP> G;
   return rilli_launch(call->env, forward<T, GROUP, V>, rilli_blocks(rows, G::GROUPS), G::BLOCK, 0,
@@ -165,7 +167,7 @@ static bool run_forward(const rill_call *call) {
   constexpr int V = 16 / (int)sizeof(T);
   const rill_array *x = &call->in[0];
   int64_t rows = rilli_row_count(x);
-  targets target = targets_of(call, x, &call->in[1]);
+  cross_entropy_targets target = targets_of(call, x, &call->in[1]);
   R *loss = (R *)rill_env_alloc(call->env, (size_t)rows * sizeof(R));
   if (!loss) return false;
   bool aligned = rilli_aligned(x->data) && target.classes % V == 0;
@@ -187,7 +189,7 @@ static bool run_backward(const rill_call *call) {
   constexpr int V = 16 / (int)sizeof(T);
   const rill_array *in = call->in, *x = &in[2];
   int64_t rows = rilli_row_count(x);
-  targets target = targets_of(call, x, &in[3]);
+  cross_entropy_targets target = targets_of(call, x, &in[3]);
   R *scale = (R *)rill_env_alloc(call->env, sizeof(R));
   if (!scale || !rilli_launch(call->env, finish<R>, rilli_grid_of(1), ADD, 0, (const R *)nullptr,
                               (const R *)rilli_data_of(&in[0]), target, rows, scale))

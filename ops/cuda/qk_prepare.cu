@@ -12,7 +12,7 @@
 #include "ops/cuda/row.cuh"
 
 template <typename T>
-struct rows {
+struct qk_rows {
   int64_t count, n;
   rilli_real<T> eps;
   bool silu, norm;
@@ -21,7 +21,7 @@ struct rows {
 };
 
 template <typename T, class W>
-static __global__ void __launch_bounds__(W::BLOCK) forward(rows<T> a) {
+static __global__ void __launch_bounds__(W::BLOCK) forward(qk_rows<T> a) {
   typedef rilli_real<T> R;
   typename W::template in<T> x;
   typename W::template out<T> y;
@@ -46,7 +46,7 @@ static __global__ void __launch_bounds__(W::BLOCK) forward(rows<T> a) {
 }
 
 template <typename T, class W>
-static __global__ void __launch_bounds__(W::BLOCK) backward(rows<T> a) {
+static __global__ void __launch_bounds__(W::BLOCK) backward(qk_rows<T> a) {
   typedef rilli_real<T> R;
   typename W::template in<T> x, dy;
   typename W::template out<T> dx;
@@ -79,7 +79,7 @@ static __global__ void __launch_bounds__(W::BLOCK) backward(rows<T> a) {
 template <typename T>
 static bool run_as(const rill_call *call, const rill_array *x, const rill_array *dy) {
   const rilli_qk_prepare_attr *attr = (const rilli_qk_prepare_attr *)call->attr;
-  rows<T> a = {};
+  qk_rows<T> a = {};
   a.count = rilli_row_count(x);
   a.n = x->size[x->rank - 1];
   a.eps = (rilli_real<T>)attr->eps;

@@ -17,7 +17,7 @@
 #include "ops/cuda/row.cuh"
 
 template <typename T>
-struct rows {
+struct rmsnorm_rows {
   int64_t count, n;
   rilli_real<T> eps;
   const T *x, *gate, *weight, *dy; /* gate, weight: or NULL; dy: backward */
@@ -26,7 +26,7 @@ struct rows {
 };
 
 template <typename T, bool GATED, class W>
-static __global__ void __launch_bounds__(W::BLOCK) forward(rows<T> a) {
+static __global__ void __launch_bounds__(W::BLOCK) forward(rmsnorm_rows<T> a) {
   typedef rilli_real<T> R;
   typename W::template in<T> x, gate, weight;
   typename W::template out<T> y;
@@ -55,7 +55,7 @@ static constexpr int resident() {
 
 template <typename T, bool GATED, class W>
 static __global__ void __launch_bounds__(W::BLOCK, resident<GATED>() / W::BLOCK)
-    backward(rows<T> a) {
+    backward(rmsnorm_rows<T> a) {
   typedef rilli_real<T> R;
   typename W::template in<T> weight;
   typename W::template sums<R> dweight;
@@ -96,9 +96,9 @@ static __global__ void __launch_bounds__(W::BLOCK, resident<GATED>() / W::BLOCK)
 }
 
 template <typename T>
-static rows<T> rows_of(const rill_call *call, const rill_array *x, const rill_array *gate,
-                       const rill_array *weight) {
-  rows<T> a = {};
+static rmsnorm_rows<T> rows_of(const rill_call *call, const rill_array *x, const rill_array *gate,
+                               const rill_array *weight) {
+  rmsnorm_rows<T> a = {};
   a.count = rilli_row_count(x);
   a.n = x->size[x->rank - 1];
   a.eps = (rilli_real<T>)((const rilli_rmsnorm_attr *)call->attr)->eps;
@@ -110,7 +110,7 @@ static rows<T> rows_of(const rill_call *call, const rill_array *x, const rill_ar
 }
 
 template <typename T, bool GATED>
-static bool run_forward(const rill_call *call, rows<T> a) {
+static bool run_forward(const rill_call *call, rmsnorm_rows<T> a) {
   return rilli_with_walk<T>(a.n, rilli_aligned(a.x, a.gate, a.weight, a.y), [&](auto walk) {
     typedef decltype(walk) W;
     return rilli_launch(call->env, forward<T, GATED, W>, rilli_blocks(a.count, W::GROUPS), W::BLOCK,
@@ -119,7 +119,7 @@ static bool run_forward(const rill_call *call, rows<T> a) {
 }
 
 template <typename T, bool GATED>
-static bool run_backward(const rill_call *call, rows<T> a, const rill_array *dweight) {
+static bool run_backward(const rill_call *call, rmsnorm_rows<T> a, const rill_array *dweight) {
   typedef rilli_real<T> R;
   bool aligned = rilli_aligned(a.x, a.gate, a.weight, a.dy, a.y, a.dgate);
   return rilli_with_walk<T>(a.n, aligned, [&](auto walk) {
@@ -141,7 +141,7 @@ static bool run_backward(const rill_call *call, rows<T> a, const rill_array *dwe
 template <typename T, bool GATED>
 static bool run_as(const rill_call *call, bool back) {
   const rill_array *x = &call->in[back ? 1 : 0];
-  rows<T> a = rows_of<T>(call, x, GATED ? x + 1 : nullptr, GATED ? x + 2 : x + 1);
+  rmsnorm_rows<T> a = rows_of<T>(call, x, GATED ? x + 1 : nullptr, GATED ? x + 2 : x + 1);
   if (!back) return run_forward<T, GATED>(call, a);
   a.dy = (const T *)call->in[0].data;
   a.dgate = GATED ? (T *)call->out[1].data : nullptr;

@@ -102,7 +102,7 @@ extern "C" bool rilli_cuda_square_sums(const rill_call *call) {
 }
 
 template <typename T>
-struct scale {
+struct scale_elements {
   T *x;
   rilli_real<T> factor;
   __device__ void operator()(int64_t at, int count, bool whole) const {
@@ -120,7 +120,7 @@ extern "C" bool rilli_cuda_scale_in_place(const rill_call *call) {
   int64_t n = rill_array_count(a);
   bool done = false;
   RILLI_DISPATCH_FLOAT(a->dtype, T, {
-    scale<T> work = {(T *)a->data, (rilli_real<T>)factor};
+    scale_elements<T> work = {(T *)a->data, (rilli_real<T>)factor};
     done = rilli_run_elements(call->env, n, rilli_elements_aligned(work.x), work);
   });
   return done;
