@@ -5,6 +5,8 @@
 #include "ops/samples.h"
 
 extern const rill_op rilli_op_abs, rilli_op_abs_backward;
+bool rilli_cuda_abs(const rill_call *call);
+bool rilli_cuda_abs_backward(const rill_call *call);
 
 static inline float abs_slope_float(float x, float g) {
   return x > 0.0f ? g : (x < 0.0f ? -g : 0.0f);
@@ -48,7 +50,7 @@ const rill_op rilli_op_abs = {
     .in = {"x"},
     .out = {"y"},
     .infer = rilli_infer_float,
-    .kernels = {{RILL_CPU, "map", NULL, abs_run}},
+    .kernels = {{RILL_CPU, "map", NULL, abs_run}, RILL_CUDA_KERNEL("map", NULL, rilli_cuda_abs)},
     .strided = true,
     .compose = compose,
     .vjp = abs_vjp,
@@ -61,7 +63,8 @@ const rill_op rilli_op_abs_backward = {
     .in = {"x", "dy"},
     .out = {"dx"},
     .infer = rilli_infer_alike,
-    .kernels = {{RILL_CPU, "map", NULL, abs_backward_run}},
+    .kernels = {{RILL_CPU, "map", NULL, abs_backward_run},
+                RILL_CUDA_KERNEL("map", NULL, rilli_cuda_abs_backward)},
     .strided = true,
     .no_grad = "the derivative of abs is differentiated no further",
     .sample = backward_sample,

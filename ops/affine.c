@@ -4,14 +4,14 @@
 
 #include "ops/cpu/map.h"
 #include "ops/infer.h"
+#include "ops/map_attributes.h"
 #include "ops/ops.h"
 #include "ops/samples.h"
 
 extern const rill_op rilli_op_affine;
+bool rilli_cuda_affine(const rill_call *call);
 
-typedef struct {
-  double scale, shift;
-} attributes;
+typedef rilli_affine_attr attributes;
 
 #define DEFINE_AFFINE(name, type, through)                                          \
   RILLI_CLONES static void name(int64_t n, const void *const *in, void *const *out, \
@@ -79,7 +79,7 @@ const rill_op rilli_op_affine = {
     .out = {"y"},
     .attr_size = sizeof(attributes),
     .infer = infer,
-    .kernels = {{RILL_CPU, "map", NULL, run}},
+    .kernels = {{RILL_CPU, "map", NULL, run}, RILL_CUDA_KERNEL("map", NULL, rilli_cuda_affine)},
     .strided = true,
     .vjp = vjp,
     .sample = sample,

@@ -6,6 +6,10 @@
 #include "ops/samples.h"
 
 extern const rill_op rilli_op_add, rilli_op_sub, rilli_op_mul, rilli_op_div;
+bool rilli_cuda_add(const rill_call *call);
+bool rilli_cuda_sub(const rill_call *call);
+bool rilli_cuda_mul(const rill_call *call);
+bool rilli_cuda_div(const rill_call *call);
 
 /* Signed integers compute as unsigned ones, whose overflow is defined. */
 #define ADD(a, b) ((a) + (b))
@@ -84,7 +88,7 @@ const rill_op rilli_op_add = {
     .in = {"a", "b"},
     .out = {"y"},
     .infer = rilli_infer_numbers,
-    .kernels = {{RILL_CPU, "map", NULL, add_run}},
+    .kernels = {{RILL_CPU, "map", NULL, add_run}, RILL_CUDA_KERNEL("map", NULL, rilli_cuda_add)},
     .strided = true,
     .vjp = add_vjp,
     .sample = sample,
@@ -95,7 +99,7 @@ const rill_op rilli_op_sub = {
     .in = {"a", "b"},
     .out = {"y"},
     .infer = rilli_infer_numbers,
-    .kernels = {{RILL_CPU, "map", NULL, sub_run}},
+    .kernels = {{RILL_CPU, "map", NULL, sub_run}, RILL_CUDA_KERNEL("map", NULL, rilli_cuda_sub)},
     .strided = true,
     .vjp = sub_vjp,
     .sample = sample,
@@ -106,7 +110,7 @@ const rill_op rilli_op_mul = {
     .in = {"a", "b"},
     .out = {"y"},
     .infer = rilli_infer_numbers,
-    .kernels = {{RILL_CPU, "map", NULL, mul_run}},
+    .kernels = {{RILL_CPU, "map", NULL, mul_run}, RILL_CUDA_KERNEL("map", NULL, rilli_cuda_mul)},
     .strided = true,
     .vjp = mul_vjp,
     .saves = RILL_SAVE_INPUT(0) | RILL_SAVE_INPUT(1),
@@ -118,7 +122,7 @@ const rill_op rilli_op_div = {
     .in = {"a", "b"},
     .out = {"y"},
     .infer = rilli_infer_floats,
-    .kernels = {{RILL_CPU, "map", NULL, div_run}},
+    .kernels = {{RILL_CPU, "map", NULL, div_run}, RILL_CUDA_KERNEL("map", NULL, rilli_cuda_div)},
     .strided = true,
     .vjp = div_vjp,
     .saves = RILL_SAVE_INPUT(1) | RILL_SAVE_OUTPUT(0),

@@ -4,6 +4,7 @@
 #include "tensor/iterate.h"
 
 extern const rill_op rilli_op_cast;
+bool rilli_cuda_cast(const rill_call *call);
 
 static bool run(const rill_call *call) {
   rill_array_copy(call->env, &call->out[0], &call->in[0]);
@@ -84,7 +85,9 @@ const rill_op rilli_op_cast = {
     .out = {"y"},
     .attr_size = sizeof(rill_dtype),
     .infer = cast_infer,
-    .kernels = {{RILL_CPU, "map", to_float, to_float_run}, {RILL_CPU, "copy", NULL, run}},
+    .kernels = {{RILL_CPU, "map", to_float, to_float_run},
+                {RILL_CPU, "copy", NULL, run},
+                RILL_CUDA_KERNEL("map", NULL, rilli_cuda_cast)},
     .strided = true,
     .vjp = vjp,
     .sample = cast_sample,

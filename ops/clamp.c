@@ -1,14 +1,15 @@
 /* clamp: min(max(x, low), high), NaN stays NaN. Gradient 1 where low <= x <= high, else 0. */
 #include "ops/cpu/map.h"
 #include "ops/infer.h"
+#include "ops/map_attributes.h"
 #include "ops/ops.h"
 #include "ops/samples.h"
 
 extern const rill_op rilli_op_clamp, rilli_op_clamp_backward;
+bool rilli_cuda_clamp(const rill_call *call);
+bool rilli_cuda_clamp_backward(const rill_call *call);
 
-typedef struct {
-  double low, high;
-} attributes;
+typedef rilli_clamp_attr attributes;
 
 #define DEFINE_CLAMP(name, type)                                                    \
   RILLI_CLONES static void name(int64_t n, const void *const *in, void *const *out, \
@@ -91,7 +92,7 @@ const rill_op rilli_op_clamp = {
     .out = {"y"},
     .attr_size = sizeof(attributes),
     .infer = infer,
-    .kernels = {{RILL_CPU, "map", NULL, run}},
+    .kernels = {{RILL_CPU, "map", NULL, run}, RILL_CUDA_KERNEL("map", NULL, rilli_cuda_clamp)},
     .strided = true,
     .vjp = vjp,
     .saves = RILL_SAVE_INPUT(0),
@@ -104,7 +105,8 @@ const rill_op rilli_op_clamp_backward = {
     .out = {"dx"},
     .attr_size = sizeof(attributes),
     .infer = infer,
-    .kernels = {{RILL_CPU, "map", NULL, backward_run}},
+    .kernels = {{RILL_CPU, "map", NULL, backward_run},
+                RILL_CUDA_KERNEL("map", NULL, rilli_cuda_clamp_backward)},
     .strided = true,
     .no_grad = "the derivative of clamp is constant almost everywhere",
     .sample = backward_sample,

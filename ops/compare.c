@@ -7,6 +7,11 @@
 
 extern const rill_op rilli_op_equal, rilli_op_less, rilli_op_less_equal, rilli_op_greater,
     rilli_op_greater_equal;
+bool rilli_cuda_equal(const rill_call *call);
+bool rilli_cuda_less(const rill_call *call);
+bool rilli_cuda_less_equal(const rill_call *call);
+bool rilli_cuda_greater(const rill_call *call);
+bool rilli_cuda_greater_equal(const rill_call *call);
 
 #define EQUAL(a, b) ((a) == (b))
 #define LESS(a, b) ((a) < (b))
@@ -76,7 +81,8 @@ const rill_op rilli_op_equal = {
     .in = {"a", "b"},
     .out = {"y"},
     .infer = infer,
-    .kernels = {{RILL_CPU, "map", NULL, equal_run}},
+    .kernels = {{RILL_CPU, "map", NULL, equal_run},
+                RILL_CUDA_KERNEL("map", NULL, rilli_cuda_equal)},
     .strided = true,
     .no_grad = NO_GRAD,
     .sample = sample,
@@ -87,7 +93,7 @@ const rill_op rilli_op_less = {
     .in = {"a", "b"},
     .out = {"y"},
     .infer = infer,
-    .kernels = {{RILL_CPU, "map", NULL, less_run}},
+    .kernels = {{RILL_CPU, "map", NULL, less_run}, RILL_CUDA_KERNEL("map", NULL, rilli_cuda_less)},
     .strided = true,
     .no_grad = NO_GRAD,
     .sample = sample,
@@ -98,7 +104,8 @@ const rill_op rilli_op_less_equal = {
     .in = {"a", "b"},
     .out = {"y"},
     .infer = infer,
-    .kernels = {{RILL_CPU, "map", NULL, less_equal_run}},
+    .kernels = {{RILL_CPU, "map", NULL, less_equal_run},
+                RILL_CUDA_KERNEL("map", NULL, rilli_cuda_less_equal)},
     .strided = true,
     .no_grad = NO_GRAD,
     .sample = sample,
@@ -109,7 +116,8 @@ const rill_op rilli_op_greater = {
     .in = {"a", "b"},
     .out = {"y"},
     .infer = infer,
-    .kernels = {{RILL_CPU, "map", NULL, greater_run}},
+    .kernels = {{RILL_CPU, "map", NULL, greater_run},
+                RILL_CUDA_KERNEL("map", NULL, rilli_cuda_greater)},
     .strided = true,
     .no_grad = NO_GRAD,
     .sample = sample,
@@ -120,7 +128,8 @@ const rill_op rilli_op_greater_equal = {
     .in = {"a", "b"},
     .out = {"y"},
     .infer = infer,
-    .kernels = {{RILL_CPU, "map", NULL, greater_equal_run}},
+    .kernels = {{RILL_CPU, "map", NULL, greater_equal_run},
+                RILL_CUDA_KERNEL("map", NULL, rilli_cuda_greater_equal)},
     .strided = true,
     .no_grad = NO_GRAD,
     .sample = sample,

@@ -6,6 +6,7 @@
 #include "tensor/iterate.h"
 
 extern const rill_op rilli_op_concat;
+bool rilli_cuda_concat(const rill_call *call);
 
 static bool infer(rill_infer *q) {
   rill_shape shape = rill_array_shape(&q->in[0]);
@@ -99,7 +100,7 @@ const rill_op rilli_op_concat = {
     .out = {"y"},
     .attr_size = sizeof(int),
     .infer = infer,
-    .kernels = {{RILL_CPU, "copy", NULL, run}},
+    .kernels = {{RILL_CPU, "copy", NULL, run}, RILL_CUDA_KERNEL("copy", NULL, rilli_cuda_concat)},
     .strided = true,
     .vjp = vjp,
     .sample = sample,

@@ -5,16 +5,15 @@
 #include "ops/cpu/clones.h"
 #include "ops/cpu/rows.h"
 #include "ops/infer.h"
+#include "ops/map_attributes.h"
 #include "ops/samples.h"
 
 extern const rill_op rilli_op_cumsum;
+bool rilli_cuda_cumsum(const rill_call *call);
 
 enum { COLUMNS = 64 };
 
-typedef struct {
-  int axis;
-  bool reverse; /* from the last element to the first */
-} attributes;
+typedef rilli_cumsum_attr attributes;
 
 /* m <= COLUMNS neighbouring columns of n rows, `stride` apart (negative from the other end). */
 typedef void columns_fn(const void *x, void *y, int64_t n, int64_t stride, int64_t m);
@@ -135,7 +134,8 @@ const rill_op rilli_op_cumsum = {
     .out = {"y"},
     .attr_size = sizeof(attributes),
     .infer = infer,
-    .kernels = {{RILL_CPU, "columns", NULL, run}},
+    .kernels = {{RILL_CPU, "columns", NULL, run},
+                RILL_CUDA_KERNEL("scan", NULL, rilli_cuda_cumsum)},
     .vjp = vjp,
     .sample = sample,
 };

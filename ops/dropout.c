@@ -7,15 +7,14 @@
 #include "ops/cpu/clones.h"
 #include "ops/cpu/rows.h"
 #include "ops/expect.h"
+#include "ops/map_attributes.h"
 #include "ops/ops.h"
 #include "tensor/random.h"
 
-typedef struct {
-  double p;
-  rill_random_state state;
-} attributes;
+typedef rilli_dropout_attr attributes;
 
 extern const rill_op rilli_op_dropout;
+bool rilli_cuda_dropout(const rill_call *call);
 
 static bool infer(rill_infer *q) {
   double p = ((const attributes *)q->attr)->p;
@@ -108,7 +107,7 @@ const rill_op rilli_op_dropout = {
     .out = {"y"},
     .attr_size = sizeof(attributes),
     .infer = infer,
-    .kernels = {{RILL_CPU, "pieces", NULL, run}},
+    .kernels = {{RILL_CPU, "pieces", NULL, run}, RILL_CUDA_KERNEL("map", NULL, rilli_cuda_dropout)},
     .vjp = vjp,
     .sample = sample,
 };

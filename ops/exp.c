@@ -6,6 +6,8 @@
 #include "ops/samples.h"
 
 extern const rill_op rilli_op_exp, rilli_op_log;
+bool rilli_cuda_exp(const rill_call *call);
+bool rilli_cuda_log(const rill_call *call);
 
 RILLI_MAP_1(exp_f32, float, float, rilli_expf)
 RILLI_MAP_1(exp_f64, double, double, exp)
@@ -40,7 +42,7 @@ const rill_op rilli_op_exp = {
     .in = {"x"},
     .out = {"y"},
     .infer = rilli_infer_float,
-    .kernels = {{RILL_CPU, "map", NULL, exp_run}},
+    .kernels = {{RILL_CPU, "map", NULL, exp_run}, RILL_CUDA_KERNEL("map", NULL, rilli_cuda_exp)},
     .strided = true,
     .vjp = exp_vjp,
     .saves = RILL_SAVE_OUTPUT(0),
@@ -52,7 +54,7 @@ const rill_op rilli_op_log = {
     .in = {"x"},
     .out = {"y"},
     .infer = rilli_infer_float,
-    .kernels = {{RILL_CPU, "map", NULL, log_run}},
+    .kernels = {{RILL_CPU, "map", NULL, log_run}, RILL_CUDA_KERNEL("map", NULL, rilli_cuda_log)},
     .strided = true,
     .vjp = log_vjp,
     .saves = RILL_SAVE_INPUT(0),

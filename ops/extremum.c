@@ -7,6 +7,10 @@
 
 extern const rill_op rilli_op_maximum, rilli_op_maximum_backward;
 extern const rill_op rilli_op_minimum, rilli_op_minimum_backward;
+bool rilli_cuda_maximum(const rill_call *call);
+bool rilli_cuda_maximum_backward(const rill_call *call);
+bool rilli_cuda_minimum(const rill_call *call);
+bool rilli_cuda_minimum_backward(const rill_call *call);
 
 /* a != a: NaN (never true of integers) */
 #define MAXIMUM(a, b) ((a) > (b) || (a) != (a) ? (a) : (b))
@@ -104,7 +108,8 @@ const rill_op rilli_op_maximum = {
     .in = {"a", "b"},
     .out = {"y"},
     .infer = rilli_infer_numbers,
-    .kernels = {{RILL_CPU, "map", NULL, maximum_run}},
+    .kernels = {{RILL_CPU, "map", NULL, maximum_run},
+                RILL_CUDA_KERNEL("map", NULL, rilli_cuda_maximum)},
     .strided = true,
     .vjp = maximum_vjp,
     .saves = RILL_SAVE_INPUT(0) | RILL_SAVE_INPUT(1),
@@ -116,7 +121,8 @@ const rill_op rilli_op_maximum_backward = {
     .in = {"a", "b", "dy"},
     .out = {"da", "db"},
     .infer = backward_infer,
-    .kernels = {{RILL_CPU, "map", NULL, maximum_backward_run}},
+    .kernels = {{RILL_CPU, "map", NULL, maximum_backward_run},
+                RILL_CUDA_KERNEL("map", NULL, rilli_cuda_maximum_backward)},
     .strided = true,
     .no_grad = "the derivative of maximum is constant almost everywhere",
     .sample = backward_sample,
@@ -127,7 +133,8 @@ const rill_op rilli_op_minimum = {
     .in = {"a", "b"},
     .out = {"y"},
     .infer = rilli_infer_numbers,
-    .kernels = {{RILL_CPU, "map", NULL, minimum_run}},
+    .kernels = {{RILL_CPU, "map", NULL, minimum_run},
+                RILL_CUDA_KERNEL("map", NULL, rilli_cuda_minimum)},
     .strided = true,
     .vjp = minimum_vjp,
     .saves = RILL_SAVE_INPUT(0) | RILL_SAVE_INPUT(1),
@@ -139,7 +146,8 @@ const rill_op rilli_op_minimum_backward = {
     .in = {"a", "b", "dy"},
     .out = {"da", "db"},
     .infer = backward_infer,
-    .kernels = {{RILL_CPU, "map", NULL, minimum_backward_run}},
+    .kernels = {{RILL_CPU, "map", NULL, minimum_backward_run},
+                RILL_CUDA_KERNEL("map", NULL, rilli_cuda_minimum_backward)},
     .strided = true,
     .no_grad = "the derivative of minimum is constant almost everywhere",
     .sample = backward_sample,

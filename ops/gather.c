@@ -14,6 +14,8 @@
 enum { X, INDEX, SRC };
 
 extern const rill_op rilli_op_gather, rilli_op_scatter_add;
+bool rilli_cuda_gather(const rill_call *call);
+bool rilli_cuda_scatter_add(const rill_call *call);
 
 static bool check(rill_infer *q, int *axis) {
   const rill_array *x = &q->in[X], *index = &q->in[INDEX];
@@ -193,7 +195,8 @@ const rill_op rilli_op_gather = {
     .out = {"y"},
     .attr_size = sizeof(int),
     .infer = gather_infer,
-    .kernels = {{RILL_CPU, "columns", NULL, gather_run}},
+    .kernels = {{RILL_CPU, "columns", NULL, gather_run},
+                RILL_CUDA_KERNEL("map", NULL, rilli_cuda_gather)},
     .vjp = gather_vjp,
     .saves = RILL_SAVE_INPUT(INDEX),
     .sample = gather_sample,
@@ -205,7 +208,8 @@ const rill_op rilli_op_scatter_add = {
     .out = {"y"},
     .attr_size = sizeof(int),
     .infer = scatter_infer,
-    .kernels = {{RILL_CPU, "columns", NULL, scatter_run}},
+    .kernels = {{RILL_CPU, "columns", NULL, scatter_run},
+                RILL_CUDA_KERNEL("sort", NULL, rilli_cuda_scatter_add)},
     .vjp = scatter_vjp,
     .saves = RILL_SAVE_INPUT(INDEX),
     .sample = scatter_sample,

@@ -6,6 +6,8 @@
 #include "ops/samples.h"
 
 extern const rill_op rilli_op_gelu, rilli_op_gelu_backward;
+bool rilli_cuda_gelu(const rill_call *call);
+bool rilli_cuda_gelu_backward(const rill_call *call);
 
 static inline float gelu_float(float x) {
   float tail, density;
@@ -50,7 +52,7 @@ const rill_op rilli_op_gelu = {
     .in = {"x"},
     .out = {"y"},
     .infer = rilli_infer_float,
-    .kernels = {{RILL_CPU, "map", NULL, gelu_run}},
+    .kernels = {{RILL_CPU, "map", NULL, gelu_run}, RILL_CUDA_KERNEL("map", NULL, rilli_cuda_gelu)},
     .strided = true,
     .vjp = gelu_vjp,
     .saves = RILL_SAVE_INPUT(0),
@@ -62,7 +64,8 @@ const rill_op rilli_op_gelu_backward = {
     .in = {"x", "dy"},
     .out = {"dx"},
     .infer = rilli_infer_alike,
-    .kernels = {{RILL_CPU, "map", NULL, gelu_backward_run}},
+    .kernels = {{RILL_CPU, "map", NULL, gelu_backward_run},
+                RILL_CUDA_KERNEL("map", NULL, rilli_cuda_gelu_backward)},
     .strided = true,
     .no_grad = "the derivative of gelu is differentiated no further",
     .sample = backward_sample,

@@ -9,17 +9,17 @@
 #include "ops/axis.h"
 #include "ops/expect.h"
 #include "ops/index.h"
+#include "ops/map_attributes.h"
 #include "ops/ops.h"
 #include "tensor/iterate.h"
 
 enum { COLUMNS = 64 };
 
-typedef struct {
-  int axis;
-  int64_t size; /* of the axis in x; for the backward */
-} attributes;
+typedef rilli_index_select_attr attributes;
 
 extern const rill_op rilli_op_index_select, rilli_op_index_select_backward;
+bool rilli_cuda_index_select(const rill_call *call);
+bool rilli_cuda_index_select_backward(const rill_call *call);
 
 static bool infer(rill_infer *q) {
   const attributes *attr = q->attr;
@@ -172,7 +172,8 @@ const rill_op rilli_op_index_select = {
     .out = {"y"},
     .attr_size = sizeof(attributes),
     .infer = infer,
-    .kernels = {{RILL_CPU, "copy", NULL, run}},
+    .kernels = {{RILL_CPU, "copy", NULL, run},
+                RILL_CUDA_KERNEL("copy", NULL, rilli_cuda_index_select)},
     .vjp = vjp,
     .saves = RILL_SAVE_INPUT(1),
     .sample = sample,
@@ -184,7 +185,8 @@ const rill_op rilli_op_index_select_backward = {
     .out = {"dx"},
     .attr_size = sizeof(attributes),
     .infer = back_infer,
-    .kernels = {{RILL_CPU, "columns", NULL, back_run}},
+    .kernels = {{RILL_CPU, "columns", NULL, back_run},
+                RILL_CUDA_KERNEL("sort", NULL, rilli_cuda_index_select_backward)},
     .no_grad = "the derivative of index_select is differentiated no further",
     .sample = back_sample,
 };

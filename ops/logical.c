@@ -5,6 +5,8 @@
 #include "ops/samples.h"
 
 extern const rill_op rilli_op_logical_and, rilli_op_logical_not;
+bool rilli_cuda_logical_and(const rill_call *call);
+bool rilli_cuda_logical_not(const rill_call *call);
 
 #define NOT(x) ((uint8_t)((x) ^ 1))
 #define AND(a, b) ((uint8_t)((a) & (b)))
@@ -75,7 +77,8 @@ const rill_op rilli_op_logical_and = {
     .in = {"a", "b"},
     .out = {"y"},
     .infer = infer,
-    .kernels = {{RILL_CPU, "map", NULL, and_run}},
+    .kernels = {{RILL_CPU, "map", NULL, and_run},
+                RILL_CUDA_KERNEL("map", NULL, rilli_cuda_logical_and)},
     .strided = true,
     .no_grad = "bools have no gradient",
     .sample = and_sample,
@@ -86,7 +89,8 @@ const rill_op rilli_op_logical_not = {
     .in = {"a"},
     .out = {"y"},
     .infer = infer,
-    .kernels = {{RILL_CPU, "map", NULL, not_run}},
+    .kernels = {{RILL_CPU, "map", NULL, not_run},
+                RILL_CUDA_KERNEL("map", NULL, rilli_cuda_logical_not)},
     .strided = true,
     .no_grad = "bools have no gradient",
     .sample = not_sample,

@@ -6,6 +6,8 @@
 #include "ops/samples.h"
 
 extern const rill_op rilli_op_logsigmoid, rilli_op_logsigmoid_backward;
+bool rilli_cuda_logsigmoid(const rill_call *call);
+bool rilli_cuda_logsigmoid_backward(const rill_call *call);
 
 static inline float logsigmoid_float(float x) { return -rilli_softplusf(-x); }
 static inline double logsigmoid_double(double x) { return -rilli_softplus(-x); }
@@ -44,7 +46,8 @@ const rill_op rilli_op_logsigmoid = {
     .in = {"x"},
     .out = {"y"},
     .infer = rilli_infer_float,
-    .kernels = {{RILL_CPU, "map", NULL, logsigmoid_run}},
+    .kernels = {{RILL_CPU, "map", NULL, logsigmoid_run},
+                RILL_CUDA_KERNEL("map", NULL, rilli_cuda_logsigmoid)},
     .strided = true,
     .compose = compose,
     .vjp = logsigmoid_vjp,
@@ -57,7 +60,8 @@ const rill_op rilli_op_logsigmoid_backward = {
     .in = {"x", "dy"},
     .out = {"dx"},
     .infer = rilli_infer_alike,
-    .kernels = {{RILL_CPU, "map", NULL, logsigmoid_backward_run}},
+    .kernels = {{RILL_CPU, "map", NULL, logsigmoid_backward_run},
+                RILL_CUDA_KERNEL("map", NULL, rilli_cuda_logsigmoid_backward)},
     .strided = true,
     .compose = backward_compose,
     .no_grad = "the derivative of logsigmoid is differentiated no further",

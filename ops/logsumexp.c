@@ -8,6 +8,8 @@
 #include "ops/samples.h"
 
 extern const rill_op rilli_op_logsumexp, rilli_op_logsumexp_backward;
+bool rilli_cuda_logsumexp(const rill_call *call);
+bool rilli_cuda_logsumexp_backward(const rill_call *call);
 
 enum { LANES = 16, COLUMNS = 16 };
 
@@ -167,7 +169,8 @@ const rill_op rilli_op_logsumexp = {
     .out = {"y"},
     .attr_size = sizeof(rilli_axis_attr),
     .infer = infer,
-    .kernels = {{RILL_CPU, "lines", NULL, run}},
+    .kernels = {{RILL_CPU, "lines", NULL, run},
+                RILL_CUDA_KERNEL("lines", NULL, rilli_cuda_logsumexp)},
     .vjp = vjp,
     .saves = RILL_SAVE_INPUT(0) | RILL_SAVE_OUTPUT(0),
     .sample = sample,
@@ -178,7 +181,8 @@ const rill_op rilli_op_logsumexp_backward = {
     .in = {"x", "y", "dy"},
     .out = {"dx"},
     .infer = rilli_infer_floats,
-    .kernels = {{RILL_CPU, "map", NULL, backward_run}},
+    .kernels = {{RILL_CPU, "map", NULL, backward_run},
+                RILL_CUDA_KERNEL("map", NULL, rilli_cuda_logsumexp_backward)},
     .strided = true,
     .no_grad = "the derivative of logsumexp is differentiated no further",
     .sample = backward_sample,

@@ -4,13 +4,13 @@
  * (smallest). The gradient goes to that element. */
 #include "ops/axis.h"
 #include "ops/cpu/extreme.h"
+#include "ops/map_attributes.h"
 
-typedef struct {
-  rilli_axis_attr at;
-  bool smallest;
-} attributes;
+typedef rilli_extreme_attr attributes;
 
 extern const rill_op rilli_op_max, rilli_op_argmax;
+bool rilli_cuda_max(const rill_call *call);
+bool rilli_cuda_argmax(const rill_call *call);
 
 static bool check(rill_infer *q, rill_shape *shape) {
   const attributes *attr = q->attr;
@@ -88,7 +88,7 @@ const rill_op rilli_op_max = {
     .out = {"y", "index"},
     .attr_size = sizeof(attributes),
     .infer = max_infer,
-    .kernels = {{RILL_CPU, "columns", NULL, run}},
+    .kernels = {{RILL_CPU, "columns", NULL, run}, RILL_CUDA_KERNEL("lines", NULL, rilli_cuda_max)},
     .vjp = vjp,
     .saves = RILL_SAVE_OUTPUT(1),
     .sample = sample,
@@ -100,7 +100,8 @@ const rill_op rilli_op_argmax = {
     .out = {"index"},
     .attr_size = sizeof(attributes),
     .infer = argmax_infer,
-    .kernels = {{RILL_CPU, "columns", NULL, run}},
+    .kernels = {{RILL_CPU, "columns", NULL, run},
+                RILL_CUDA_KERNEL("lines", NULL, rilli_cuda_argmax)},
     .no_grad = "an index does not change with its operand",
     .sample = sample,
 };

@@ -5,6 +5,7 @@
 #include "ops/samples.h"
 
 extern const rill_op rilli_op_neg;
+bool rilli_cuda_neg(const rill_call *call);
 
 #define NEG(x) (-(x))
 #define NEG_UNSIGNED(x) (0 - (x))
@@ -41,7 +42,7 @@ const rill_op rilli_op_neg = {
     .in = {"x"},
     .out = {"y"},
     .infer = rilli_infer_number,
-    .kernels = {{RILL_CPU, "map", NULL, run}},
+    .kernels = {{RILL_CPU, "map", NULL, run}, RILL_CUDA_KERNEL("map", NULL, rilli_cuda_neg)},
     .strided = true,
     .vjp = vjp,
     .sample = sample,

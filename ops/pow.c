@@ -6,6 +6,8 @@
 #include "ops/samples.h"
 
 extern const rill_op rilli_op_pow, rilli_op_pow_backward;
+bool rilli_cuda_pow(const rill_call *call);
+bool rilli_cuda_pow_backward(const rill_call *call);
 
 RILLI_MAP_2(pow_f32, float, float, powf)
 RILLI_MAP_2(pow_f64, double, double, pow)
@@ -65,7 +67,7 @@ const rill_op rilli_op_pow = {
     .in = {"a", "b"},
     .out = {"y"},
     .infer = rilli_infer_floats,
-    .kernels = {{RILL_CPU, "map", NULL, run}},
+    .kernels = {{RILL_CPU, "map", NULL, run}, RILL_CUDA_KERNEL("map", NULL, rilli_cuda_pow)},
     .strided = true,
     .vjp = vjp,
     .saves = RILL_SAVE_INPUT(0) | RILL_SAVE_INPUT(1),
@@ -77,7 +79,8 @@ const rill_op rilli_op_pow_backward = {
     .in = {"a", "b", "dy"},
     .out = {"da", "db"},
     .infer = backward_infer,
-    .kernels = {{RILL_CPU, "map", NULL, backward_run}},
+    .kernels = {{RILL_CPU, "map", NULL, backward_run},
+                RILL_CUDA_KERNEL("map", NULL, rilli_cuda_pow_backward)},
     .strided = true,
     .no_grad = "the derivative of pow is differentiated no further",
     .sample = backward_sample,

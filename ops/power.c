@@ -6,6 +6,12 @@
 
 extern const rill_op rilli_op_sqrt, rilli_op_rsqrt, rilli_op_rsqrt_backward;
 extern const rill_op rilli_op_reciprocal, rilli_op_reciprocal_backward, rilli_op_square;
+bool rilli_cuda_sqrt(const rill_call *call);
+bool rilli_cuda_rsqrt(const rill_call *call);
+bool rilli_cuda_rsqrt_backward(const rill_call *call);
+bool rilli_cuda_reciprocal(const rill_call *call);
+bool rilli_cuda_reciprocal_backward(const rill_call *call);
+bool rilli_cuda_square(const rill_call *call);
 
 static inline float rsqrt_float(float x) { return 1.0f / sqrtf(x); }
 static inline double rsqrt_double(double x) { return 1.0 / sqrt(x); }
@@ -76,7 +82,7 @@ const rill_op rilli_op_sqrt = {
     .in = {"x"},
     .out = {"y"},
     .infer = rilli_infer_float,
-    .kernels = {{RILL_CPU, "map", NULL, sqrt_run}},
+    .kernels = {{RILL_CPU, "map", NULL, sqrt_run}, RILL_CUDA_KERNEL("map", NULL, rilli_cuda_sqrt)},
     .strided = true,
     .vjp = sqrt_vjp,
     .saves = RILL_SAVE_OUTPUT(0),
@@ -88,7 +94,8 @@ const rill_op rilli_op_rsqrt = {
     .in = {"x"},
     .out = {"y"},
     .infer = rilli_infer_float,
-    .kernels = {{RILL_CPU, "map", NULL, rsqrt_run}},
+    .kernels = {{RILL_CPU, "map", NULL, rsqrt_run},
+                RILL_CUDA_KERNEL("map", NULL, rilli_cuda_rsqrt)},
     .strided = true,
     .vjp = rsqrt_vjp,
     .saves = RILL_SAVE_OUTPUT(0),
@@ -100,7 +107,8 @@ const rill_op rilli_op_rsqrt_backward = {
     .in = {"y", "dy"},
     .out = {"dx"},
     .infer = rilli_infer_alike,
-    .kernels = {{RILL_CPU, "map", NULL, rsqrt_backward_run}},
+    .kernels = {{RILL_CPU, "map", NULL, rsqrt_backward_run},
+                RILL_CUDA_KERNEL("map", NULL, rilli_cuda_rsqrt_backward)},
     .strided = true,
     .no_grad = "the derivative of rsqrt is differentiated no further",
     .sample = backward_sample,
@@ -111,7 +119,8 @@ const rill_op rilli_op_reciprocal = {
     .in = {"x"},
     .out = {"y"},
     .infer = rilli_infer_float,
-    .kernels = {{RILL_CPU, "map", NULL, reciprocal_run}},
+    .kernels = {{RILL_CPU, "map", NULL, reciprocal_run},
+                RILL_CUDA_KERNEL("map", NULL, rilli_cuda_reciprocal)},
     .strided = true,
     .vjp = reciprocal_vjp,
     .saves = RILL_SAVE_OUTPUT(0),
@@ -123,7 +132,8 @@ const rill_op rilli_op_reciprocal_backward = {
     .in = {"y", "dy"},
     .out = {"dx"},
     .infer = rilli_infer_alike,
-    .kernels = {{RILL_CPU, "map", NULL, reciprocal_backward_run}},
+    .kernels = {{RILL_CPU, "map", NULL, reciprocal_backward_run},
+                RILL_CUDA_KERNEL("map", NULL, rilli_cuda_reciprocal_backward)},
     .strided = true,
     .no_grad = "the derivative of reciprocal is differentiated no further",
     .sample = backward_sample,
@@ -134,7 +144,8 @@ const rill_op rilli_op_square = {
     .in = {"x"},
     .out = {"y"},
     .infer = rilli_infer_float,
-    .kernels = {{RILL_CPU, "map", NULL, square_run}},
+    .kernels = {{RILL_CPU, "map", NULL, square_run},
+                RILL_CUDA_KERNEL("map", NULL, rilli_cuda_square)},
     .strided = true,
     .vjp = square_vjp,
     .saves = RILL_SAVE_INPUT(0),

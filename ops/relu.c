@@ -5,6 +5,8 @@
 #include "ops/samples.h"
 
 extern const rill_op rilli_op_relu, rilli_op_relu_backward;
+bool rilli_cuda_relu(const rill_call *call);
+bool rilli_cuda_relu_backward(const rill_call *call);
 
 static inline float relu_float(float x) { return x < 0.0f ? 0.0f : x; }
 static inline double relu_double(double x) { return x < 0.0 ? 0.0 : x; }
@@ -46,7 +48,7 @@ const rill_op rilli_op_relu = {
     .in = {"x"},
     .out = {"y"},
     .infer = rilli_infer_float,
-    .kernels = {{RILL_CPU, "map", NULL, relu_run}},
+    .kernels = {{RILL_CPU, "map", NULL, relu_run}, RILL_CUDA_KERNEL("map", NULL, rilli_cuda_relu)},
     .strided = true,
     .compose = compose,
     .vjp = relu_vjp,
@@ -59,7 +61,8 @@ const rill_op rilli_op_relu_backward = {
     .in = {"y", "dy"},
     .out = {"dx"},
     .infer = rilli_infer_alike,
-    .kernels = {{RILL_CPU, "map", NULL, relu_backward_run}},
+    .kernels = {{RILL_CPU, "map", NULL, relu_backward_run},
+                RILL_CUDA_KERNEL("map", NULL, rilli_cuda_relu_backward)},
     .strided = true,
     .no_grad = "the derivative of relu is differentiated no further",
     .sample = backward_sample,

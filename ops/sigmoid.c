@@ -5,6 +5,8 @@
 #include "ops/samples.h"
 
 extern const rill_op rilli_op_sigmoid, rilli_op_sigmoid_backward;
+bool rilli_cuda_sigmoid(const rill_call *call);
+bool rilli_cuda_sigmoid_backward(const rill_call *call);
 
 /* y (1 - y) times the gradient of y */
 static inline float sigmoid_slope_float(float y, float g) { return g * y * (1.0f - y); }
@@ -44,7 +46,8 @@ const rill_op rilli_op_sigmoid = {
     .in = {"x"},
     .out = {"y"},
     .infer = rilli_infer_float,
-    .kernels = {{RILL_CPU, "map", NULL, sigmoid_run}},
+    .kernels = {{RILL_CPU, "map", NULL, sigmoid_run},
+                RILL_CUDA_KERNEL("map", NULL, rilli_cuda_sigmoid)},
     .strided = true,
     .compose = compose,
     .vjp = sigmoid_vjp,
@@ -57,7 +60,8 @@ const rill_op rilli_op_sigmoid_backward = {
     .in = {"y", "dy"},
     .out = {"dx"},
     .infer = rilli_infer_alike,
-    .kernels = {{RILL_CPU, "map", NULL, sigmoid_backward_run}},
+    .kernels = {{RILL_CPU, "map", NULL, sigmoid_backward_run},
+                RILL_CUDA_KERNEL("map", NULL, rilli_cuda_sigmoid_backward)},
     .strided = true,
     .compose = backward_compose,
     .no_grad = "the derivative of sigmoid is differentiated no further",

@@ -5,6 +5,8 @@
 #include "ops/samples.h"
 
 extern const rill_op rilli_op_silu, rilli_op_silu_backward;
+bool rilli_cuda_silu(const rill_call *call);
+bool rilli_cuda_silu_backward(const rill_call *call);
 
 static inline float silu_float(float x) { return x * rilli_sigmoidf(x); }
 static inline double silu_double(double x) { return x * rilli_sigmoid(x); }
@@ -50,7 +52,7 @@ const rill_op rilli_op_silu = {
     .in = {"x"},
     .out = {"y"},
     .infer = rilli_infer_float,
-    .kernels = {{RILL_CPU, "map", NULL, silu_run}},
+    .kernels = {{RILL_CPU, "map", NULL, silu_run}, RILL_CUDA_KERNEL("map", NULL, rilli_cuda_silu)},
     .strided = true,
     .compose = compose,
     .vjp = silu_vjp,
@@ -63,7 +65,8 @@ const rill_op rilli_op_silu_backward = {
     .in = {"x", "dy"},
     .out = {"dx"},
     .infer = rilli_infer_alike,
-    .kernels = {{RILL_CPU, "map", NULL, silu_backward_run}},
+    .kernels = {{RILL_CPU, "map", NULL, silu_backward_run},
+                RILL_CUDA_KERNEL("map", NULL, rilli_cuda_silu_backward)},
     .strided = true,
     .compose = backward_compose,
     .no_grad = "the derivative of silu is differentiated no further",

@@ -2,15 +2,14 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "ops/map_attributes.h"
 #include "ops/ops.h"
 #include "tensor/iterate.h"
 
-typedef struct {
-  int axis;
-  int64_t start, end, step;
-} range;
+typedef rilli_slice_attr range;
 
 extern const rill_op rilli_op_slice, rilli_op_slice_backward;
+bool rilli_cuda_slice_backward(const rill_call *call);
 
 /* The first index and the number of elements. */
 static bool resolve(const range *r, int64_t size, int64_t *first, int64_t *count) {
@@ -54,10 +53,7 @@ static bool view(const rill_array *in, const void *attr, rill_array *out) {
 
 /* ---- the gradient: zeros of x's shape, with the slice filled ---- */
 
-typedef struct {
-  range part;
-  rill_shape whole;
-} back;
+typedef rilli_slice_backward_attr back;
 
 static bool back_infer(rill_infer *q) {
   const back *b = q->attr;
@@ -157,7 +153,8 @@ const rill_op rilli_op_slice_backward = {
     .out = {"dx"},
     .attr_size = sizeof(back),
     .infer = back_infer,
-    .kernels = {{RILL_CPU, "copy", NULL, back_run}},
+    .kernels = {{RILL_CPU, "copy", NULL, back_run},
+                RILL_CUDA_KERNEL("copy", NULL, rilli_cuda_slice_backward)},
     .strided = true,
     .no_grad = "the derivative of slice is differentiated no further",
     .sample = back_sample,

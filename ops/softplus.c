@@ -6,6 +6,8 @@
 #include "ops/samples.h"
 
 extern const rill_op rilli_op_softplus, rilli_op_softplus_backward;
+bool rilli_cuda_softplus(const rill_call *call);
+bool rilli_cuda_softplus_backward(const rill_call *call);
 
 static inline float softplus_slope_float(float x, float g) { return g * rilli_sigmoidf(x); }
 static inline double softplus_slope_double(double x, double g) { return g * rilli_sigmoid(x); }
@@ -40,7 +42,8 @@ const rill_op rilli_op_softplus = {
     .in = {"x"},
     .out = {"y"},
     .infer = rilli_infer_float,
-    .kernels = {{RILL_CPU, "map", NULL, softplus_run}},
+    .kernels = {{RILL_CPU, "map", NULL, softplus_run},
+                RILL_CUDA_KERNEL("map", NULL, rilli_cuda_softplus)},
     .strided = true,
     .vjp = softplus_vjp,
     .saves = RILL_SAVE_INPUT(0),
@@ -52,7 +55,8 @@ const rill_op rilli_op_softplus_backward = {
     .in = {"x", "dy"},
     .out = {"dx"},
     .infer = rilli_infer_alike,
-    .kernels = {{RILL_CPU, "map", NULL, softplus_backward_run}},
+    .kernels = {{RILL_CPU, "map", NULL, softplus_backward_run},
+                RILL_CUDA_KERNEL("map", NULL, rilli_cuda_softplus_backward)},
     .strided = true,
     .compose = backward_compose,
     .no_grad = "the derivative of softplus is differentiated no further",

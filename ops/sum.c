@@ -3,6 +3,7 @@
 #include "ops/cpu/sum.h"
 
 extern const rill_op rilli_op_sum;
+bool rilli_cuda_sum(const rill_call *call);
 
 static bool infer(rill_infer *q) {
   rill_shape shape;
@@ -37,7 +38,7 @@ const rill_op rilli_op_sum = {
     .out = {"y"},
     .attr_size = sizeof(rilli_axis_attr),
     .infer = infer,
-    .kernels = {{RILL_CPU, "blocks", NULL, run}},
+    .kernels = {{RILL_CPU, "blocks", NULL, run}, RILL_CUDA_KERNEL("blocks", NULL, rilli_cuda_sum)},
     .vjp = vjp,
     .sample = sample,
 };

@@ -5,6 +5,8 @@
 #include "ops/samples.h"
 
 extern const rill_op rilli_op_swiglu, rilli_op_swiglu_backward;
+bool rilli_cuda_swiglu(const rill_call *call);
+bool rilli_cuda_swiglu_backward(const rill_call *call);
 
 static inline float swiglu_float(float gate, float up) { return gate * rilli_sigmoidf(gate) * up; }
 static inline double swiglu_double(double gate, double up) {
@@ -68,7 +70,7 @@ const rill_op rilli_op_swiglu = {
     .in = {"gate", "up"},
     .out = {"y"},
     .infer = rilli_infer_alike,
-    .kernels = {{RILL_CPU, "map", NULL, run}},
+    .kernels = {{RILL_CPU, "map", NULL, run}, RILL_CUDA_KERNEL("map", NULL, rilli_cuda_swiglu)},
     .strided = true,
     .compose = compose,
     .vjp = vjp,
@@ -81,7 +83,8 @@ const rill_op rilli_op_swiglu_backward = {
     .in = {"gate", "up", "dy"},
     .out = {"dgate", "dup"},
     .infer = backward_infer,
-    .kernels = {{RILL_CPU, "map", NULL, backward_run}},
+    .kernels = {{RILL_CPU, "map", NULL, backward_run},
+                RILL_CUDA_KERNEL("map", NULL, rilli_cuda_swiglu_backward)},
     .strided = true,
     .compose = backward_compose,
     .no_grad = "the derivative of swiglu is differentiated no further",

@@ -5,6 +5,8 @@
 #include "ops/samples.h"
 
 extern const rill_op rilli_op_tanh, rilli_op_tanh_backward;
+bool rilli_cuda_tanh(const rill_call *call);
+bool rilli_cuda_tanh_backward(const rill_call *call);
 
 /* 1 - y^2 times the gradient of y */
 static inline float tanh_slope_float(float y, float g) { return g * ((1.0f - y) * (1.0f + y)); }
@@ -40,7 +42,7 @@ const rill_op rilli_op_tanh = {
     .in = {"x"},
     .out = {"y"},
     .infer = rilli_infer_float,
-    .kernels = {{RILL_CPU, "map", NULL, tanh_run}},
+    .kernels = {{RILL_CPU, "map", NULL, tanh_run}, RILL_CUDA_KERNEL("map", NULL, rilli_cuda_tanh)},
     .strided = true,
     .vjp = tanh_vjp,
     .saves = RILL_SAVE_OUTPUT(0),
@@ -52,7 +54,8 @@ const rill_op rilli_op_tanh_backward = {
     .in = {"y", "dy"},
     .out = {"dx"},
     .infer = rilli_infer_alike,
-    .kernels = {{RILL_CPU, "map", NULL, tanh_backward_run}},
+    .kernels = {{RILL_CPU, "map", NULL, tanh_backward_run},
+                RILL_CUDA_KERNEL("map", NULL, rilli_cuda_tanh_backward)},
     .strided = true,
     .compose = backward_compose,
     .no_grad = "the derivative of tanh is differentiated no further",

@@ -6,6 +6,8 @@
 #include "ops/samples.h"
 
 extern const rill_op rilli_op_sin, rilli_op_cos;
+bool rilli_cuda_sin(const rill_call *call);
+bool rilli_cuda_cos(const rill_call *call);
 
 /* Are all of |x| at most 10^6? NaN counts as small: it comes out as NaN. */
 RILLI_CLONES static bool all_small(int64_t n, const float *restrict x) {
@@ -68,7 +70,7 @@ const rill_op rilli_op_sin = {
     .in = {"x"},
     .out = {"y"},
     .infer = rilli_infer_float,
-    .kernels = {{RILL_CPU, "map", NULL, sin_run}},
+    .kernels = {{RILL_CPU, "map", NULL, sin_run}, RILL_CUDA_KERNEL("map", NULL, rilli_cuda_sin)},
     .strided = true,
     .vjp = sin_vjp,
     .saves = RILL_SAVE_INPUT(0),
@@ -80,7 +82,7 @@ const rill_op rilli_op_cos = {
     .in = {"x"},
     .out = {"y"},
     .infer = rilli_infer_float,
-    .kernels = {{RILL_CPU, "map", NULL, cos_run}},
+    .kernels = {{RILL_CPU, "map", NULL, cos_run}, RILL_CUDA_KERNEL("map", NULL, rilli_cuda_cos)},
     .strided = true,
     .vjp = cos_vjp,
     .saves = RILL_SAVE_INPUT(0),

@@ -5,6 +5,7 @@
 #include "ops/samples.h"
 
 extern const rill_op rilli_op_where;
+bool rilli_cuda_where(const rill_call *call);
 
 #define DEFINE_WHERE(name, type)                                                    \
   RILLI_CLONES static void name(int64_t n, const void *const *in, void *const *out, \
@@ -95,7 +96,7 @@ const rill_op rilli_op_where = {
     .in = {"condition", "a", "b"},
     .out = {"y"},
     .infer = infer,
-    .kernels = {{RILL_CPU, "map", NULL, run}},
+    .kernels = {{RILL_CPU, "map", NULL, run}, RILL_CUDA_KERNEL("map", NULL, rilli_cuda_where)},
     .strided = true,
     .vjp = vjp,
     .saves = RILL_SAVE_INPUT(0),
