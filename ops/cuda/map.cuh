@@ -19,6 +19,8 @@
 #ifndef RILL_OPS_CUDA_MAP_CUH_
 #define RILL_OPS_CUDA_MAP_CUH_
 
+#include <string.h>
+
 #include <utility>
 
 #include "autograd/op.h"
@@ -40,15 +42,40 @@ struct rilli_both {
 
 /* ---- V elements of every input ---- */
 
+/* As words, which are taken apart when all loads are under way: taking apart waits for a load. */
+template <typename T, int V>
+struct rilli_words {
+  enum { BYTES = V * sizeof(T), WORDS = BYTES / 4 };
+  rilli_vector<uint32_t, WORDS> word;
+  __device__ __forceinline__ void load(const T *from) {
+    word = *(const rilli_vector<uint32_t, WORDS> *)from;
+  }
+  __device__ __forceinline__ T at(int e) const {
+    constexpr int PER = 4 / (int)sizeof(T);
+    uint32_t bits = word.at[e / PER] >> (e % PER * 8 * (int)sizeof(T));
+    T value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+  }
+};
+template <typename T>
+struct rilli_words<T, 1> {
+  T value;
+  __device__ __forceinline__ void load(const T *from) { value = *from; }
+  __device__ __forceinline__ T at(int) const { return value; }
+};
+
+/* `one` stands for all V elements of an input that is spread. */
 template <int V, typename... In>
 struct rilli_loaded {};
 template <int V, typename First, typename... Rest>
 struct rilli_loaded<V, First, Rest...> {
-  rilli_vector<First, V> value;
+  rilli_words<First, V> value;
+  First one;
   rilli_loaded<V, Rest...> rest;
 };
 
-/* in, offset and spread begin with the first input of x. spread: one element that is repeated. */
+/* in, offset and spread begin with the first input of x. */
 template <int V>
 static __device__ __forceinline__ void rilli_map_load(rilli_loaded<V> &, const void *const *,
                                                       const int64_t *, const bool *) {}
@@ -57,26 +84,25 @@ static __device__ __forceinline__ void rilli_map_load(rilli_loaded<V, First, Res
                                                       const void *const *in, const int64_t *offset,
                                                       const bool *spread) {
   const First *from = (const First *)*in + *offset;
-  if (V > 1 && *spread) {
-#pragma unroll
-    for (int e = 0; e < V; e++) x.value.at[e] = *from;
-  } else {
-    x.value = *(const rilli_vector<First, V> *)from;
-  }
+  if (V > 1 && *spread)
+    x.one = *from;
+  else
+    x.value.load(from);
   rilli_map_load(x.rest, in + 1, offset + 1, spread + 1);
 }
 
 /* f of element e of every input. */
 template <class F, int V, typename... Done>
-static __device__ __forceinline__ auto rilli_map_apply(const F &f, const rilli_loaded<V> &, int,
-                                                       Done... done) {
+static __device__ __forceinline__ auto rilli_map_apply(const F &f, const rilli_loaded<V> &,
+                                                       const bool *, int, Done... done) {
   return f(done...);
 }
 template <class F, int V, typename First, typename... Rest, typename... Done>
 static __device__ __forceinline__ auto rilli_map_apply(const F &f,
                                                        const rilli_loaded<V, First, Rest...> &x,
-                                                       int e, Done... done) {
-  return rilli_map_apply(f, x.rest, e, done..., rilli_load(x.value.at[e]));
+                                                       const bool *spread, int e, Done... done) {
+  First value = V > 1 && *spread ? x.one : x.value.at(e);
+  return rilli_map_apply(f, x.rest, spread + 1, e, done..., rilli_load(value));
 }
 
 /* ---- the kernel ---- */
@@ -92,12 +118,12 @@ struct rilli_map_job {
 
 template <int V, int M, typename Out, class F, typename... In>
 static __device__ __forceinline__ void rilli_map_store(void *const (&out)[M], int64_t offset,
-                                                       const F &f,
+                                                       const F &f, const bool *spread,
                                                        const rilli_loaded<V, In...> &x) {
   rilli_vector<Out, V> y[M];
 #pragma unroll
   for (int e = 0; e < V; e++) {
-    auto result = rilli_map_apply(f, x, e);
+    auto result = rilli_map_apply(f, x, spread, e);
     if constexpr (M == 1) {
       y[0].at[e] = rilli_store<Out>(result);
     } else {
@@ -135,7 +161,7 @@ static __global__ void __launch_bounds__(RILLI_MAP_THREADS)
 #pragma unroll
   for (int s = 0; s < STEPS; s++) {
     if (first + s * RILLI_MAP_THREADS >= job.pieces.count) break;
-    rilli_map_store<V, M, Out>(job.out, to[s], f, x[s]);
+    rilli_map_store<V, M, Out>(job.out, to[s], f, spread, x[s]);
   }
   if (FLAT && V > 1 && blockIdx.x == 0 && threadIdx.x < job.tail) {
     rilli_loaded<1, In...> one;
@@ -143,7 +169,7 @@ static __global__ void __launch_bounds__(RILLI_MAP_THREADS)
 #pragma unroll
     for (int k = 0; k <= N; k++) offset[k] = job.pieces.count * V + threadIdx.x;
     rilli_map_load(one, job.in, offset + 1, spread);
-    rilli_map_store<1, M, Out>(job.out, offset[0], f, one);
+    rilli_map_store<1, M, Out>(job.out, offset[0], f, spread, one);
   }
 }
 
