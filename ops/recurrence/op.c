@@ -10,36 +10,14 @@
 #include <string.h>
 
 #include "ops/ops.h"
+#include "ops/recurrence/call_impl.h"
 #include "ops/recurrence/problem_impl.h"
 
-enum {
-  Q,
-  K,
-  V,
-  G,
-  BETA,
-  GAMMA,
-  S0,
-  R0,
-  OFFSETS,
-  FORWARD_INPUTS,
-  STATES = FORWARD_INPUTS,
-  DO,
-  DS,
-  DR
-};
-enum { OUT_O, OUT_S, OUT_STATES, OUT_R };
 enum { CHUNK = 64 };
 
 extern const rill_op rilli_op_recur, rilli_op_recur_backward;
 
-typedef struct {
-  rill_rule rule;
-  double clip;
-  int64_t chunk, chunks, sequences; /* chunks: of all sequences together */
-  rill_recur_impl impl;
-  bool packed;
-} attributes;
+typedef rilli_recur_attributes attributes;
 
 static rill_dtype state_dtype(rill_dtype dtype) { return dtype == RILL_F64 ? RILL_F64 : RILL_F32; }
 static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -242,13 +220,14 @@ const rill_op rilli_op_recur_backward = {
     .attr_size = sizeof(attributes),
     .infer = backward_infer,
     .kernels = {{RILL_CPU, "chunk", chunk_fits, backward_chunk},
-                {RILL_CPU, "reference", NULL, backward_reference}},
+                {RILL_CPU, "reference", NULL, backward_reference},
+                RILL_CUDA_KERNEL("reference", NULL, rilli_cuda_recur_reference_backward)},
     .no_grad = "the derivative of recur is differentiated no further",
     .sample = sample_backward,
 };
 
 static void forward_vjp(rill_vjp *g) {
-  rill_tensor *in[FORWARD_INPUTS + 4], *out[RILL_MAX_OUTPUTS];
+  rill_tensor *in[BACKWARD_INPUTS], *out[RILL_MAX_OUTPUTS];
   const attributes *attr = g->attr;
   for (int i = 0; i < FORWARD_INPUTS; i++) in[i] = g->in[i];
   in[STATES] = g->out[OUT_STATES];
@@ -256,7 +235,7 @@ static void forward_vjp(rill_vjp *g) {
                           : rill_zeros(g->ctx, g->like[V].dtype, rill_array_shape(&g->like[V]));
   in[DS] = g->grad[OUT_S];
   in[DR] = is_fitted(&attr->rule) ? g->grad[OUT_R] : NULL;
-  rill_apply_all(&rilli_op_recur_backward, FORWARD_INPUTS + 4, in, attr, out);
+  rill_apply_all(&rilli_op_recur_backward, BACKWARD_INPUTS, in, attr, out);
   for (int i = Q; i <= R0; i++)
     if (g->in[i]) rill_vjp_give(g, i, out[i]);
 }
@@ -358,7 +337,8 @@ const rill_op rilli_op_recur = {
     .attr_size = sizeof(attributes),
     .infer = forward_infer,
     .kernels = {{RILL_CPU, "chunk", chunk_fits, forward_chunk},
-                {RILL_CPU, "reference", NULL, forward_reference}},
+                {RILL_CPU, "reference", NULL, forward_reference},
+                RILL_CUDA_KERNEL("reference", NULL, rilli_cuda_recur_reference)},
     .vjp = forward_vjp,
     .saves = 0x1ff | RILL_SAVE_OUTPUT(OUT_STATES),
     .hidden = 1u << OUT_STATES,
