@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <math.h>
 
+#include "ops/attributes_impl.h"
 #include "ops/compose.h"
 #include "ops/cpu/attention.h"
 #include "ops/expect.h"
@@ -14,10 +15,16 @@ enum { DO, DLSE, BACK_Q, BACK_K, BACK_V, BACK_O, BACK_LSE };
 
 extern const rill_op rilli_op_attention, rilli_op_attention_backward;
 
-typedef struct {
-  double scale;
-  bool causal;
-} attributes;
+typedef rilli_attention_attr attributes;
+
+bool rilli_cuda_attention(const rill_call *call);
+bool rilli_cuda_attention_backward(const rill_call *call);
+bool rilli_cuda_attention_fits(const rill_call *call);
+bool rilli_cuda_attention_backward_fits(const rill_call *call);
+bool rilli_cuda_attention_mma(const rill_call *call);
+bool rilli_cuda_attention_mma_backward(const rill_call *call);
+bool rilli_cuda_attention_mma_fits(const rill_call *call);
+bool rilli_cuda_attention_mma_backward_fits(const rill_call *call);
 
 static bool check(rill_infer *q, int at) {
   const attributes *attr = q->attr;
@@ -260,7 +267,9 @@ const rill_op rilli_op_attention = {
     .out = {"o", "lse"},
     .attr_size = sizeof(attributes),
     .infer = infer,
-    .kernels = {{RILL_CPU, "blocks", NULL, run}},
+    .kernels = {{RILL_CPU, "blocks", NULL, run},
+                RILL_CUDA_KERNEL("mma", rilli_cuda_attention_mma_fits, rilli_cuda_attention_mma),
+                RILL_CUDA_KERNEL("tiles", rilli_cuda_attention_fits, rilli_cuda_attention)},
     .compose = compose,
     .vjp = vjp,
     .saves = RILL_SAVE_ALL_INPUTS | RILL_SAVE_OUTPUT(0) | RILL_SAVE_OUTPUT(1),
@@ -272,7 +281,11 @@ const rill_op rilli_op_attention_backward = {
     .out = {"dq", "dk", "dv"},
     .attr_size = sizeof(attributes),
     .infer = backward_infer,
-    .kernels = {{RILL_CPU, "blocks", NULL, backward_run}},
+    .kernels = {{RILL_CPU, "blocks", NULL, backward_run},
+                RILL_CUDA_KERNEL("mma", rilli_cuda_attention_mma_backward_fits,
+                                 rilli_cuda_attention_mma_backward),
+                RILL_CUDA_KERNEL("tiles", rilli_cuda_attention_backward_fits,
+                                 rilli_cuda_attention_backward)},
     .compose = backward_compose,
     .no_grad = "the derivative of attention is differentiated no further",
     .sample = backward_sample,
