@@ -4,7 +4,7 @@
 #include <inttypes.h>
 #include <math.h>
 
-#include "ops/attributes_impl.h"
+#include "ops/attributes.h"
 #include "ops/compose.h"
 #include "ops/cpu/attention.h"
 #include "ops/expect.h"

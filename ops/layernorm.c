@@ -1,6 +1,6 @@
 /* Layer norm, y = (x - mean) (var + eps)^-1/2 weight + bias over the last axis, and its derivative:
  * one pass over a row each, statistics redone from the row in the backward. */
-#include "ops/attributes_impl.h"
+#include "ops/attributes.h"
 #include "ops/compose.h"
 #include "ops/cpu/row_math.h"
 #include "ops/cpu/rows.h"

@@ -3,7 +3,7 @@
  *
  * With eps inside the root a row of zeros gives zeros and a finite gradient, and the derivative
  * ds = r dy - s r^3 (s . dy), r the inverse norm, is exact. Only x is saved. */
-#include "ops/attributes_impl.h"
+#include "ops/attributes.h"
 #include "ops/compose.h"
 #include "ops/cpu/row_math.h"
 #include "ops/cpu/rows.h"

@@ -4,7 +4,7 @@
  * The statistic of a row is not saved: its sum of squares costs less to redo, from a row that is in
  * cache anyway, than to keep. The gradient of the weight is summed per task in f64 and then over
  * the tasks in order. */
-#include "ops/attributes_impl.h"
+#include "ops/attributes.h"
 #include "ops/compose.h"
 #include "ops/cpu/row_math.h"
 #include "ops/cpu/rows.h"

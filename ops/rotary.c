@@ -5,7 +5,7 @@
 #include <inttypes.h>
 #include <math.h>
 
-#include "ops/attributes_impl.h"
+#include "ops/attributes.h"
 #include "ops/cpu/row_math.h"
 #include "ops/cpu/rows.h"
 #include "ops/expect.h"

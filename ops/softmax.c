@@ -3,7 +3,7 @@
  * Along the last axis rows are used where they lie; along another axis each line is gathered into a
  * buffer (neighbouring lines share cache lines, so memory is still read once). softmax saves its
  * output; log_softmax its input, because a rounded logarithm makes poor weights in bf16. */
-#include "ops/attributes_impl.h"
+#include "ops/attributes.h"
 #include "ops/compose.h"
 #include "ops/cpu/row_math.h"
 #include "ops/cpu/rows.h"

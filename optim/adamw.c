@@ -3,7 +3,7 @@
 
 #include "autograd/op.h"
 #include "ops/cpu/clones.h"
-#include "optim/attributes_impl.h"
+#include "optim/attributes.h"
 #include "optim/optim_impl.h"
 #include "optim/update_impl.h"
 

@@ -1,7 +1,7 @@
 /* Gradient descent with momentum. */
 #include "autograd/op.h"
 #include "ops/cpu/clones.h"
-#include "optim/attributes_impl.h"
+#include "optim/attributes.h"
 #include "optim/optim_impl.h"
 #include "optim/update_impl.h"
 

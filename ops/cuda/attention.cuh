@@ -2,7 +2,7 @@
 #ifndef RILL_OPS_CUDA_ATTENTION_CUH_
 #define RILL_OPS_CUDA_ATTENTION_CUH_
 
-#include "ops/attributes_impl.h"
+#include "ops/attributes.h"
 #include "ops/cuda/row.cuh"
 
 /* q, o and theirs [B, T, H, D]; k, v and theirs [B, S, G, D]; lse, dlse, delta [B, H, T]. */

@@ -60,7 +60,7 @@ struct place {
     return true;
   }
   /* Rows t0 - W + 1 ... t0 - 1 of x, as the last of a window. */
-  __device__ __forceinline__ void open(const rilli_conv<T> &a, R (&x)[W][V]) const {
+  __device__ __forceinline__ void begin(const rilli_conv<T> &a, R (&x)[W][V]) const {
 #pragma unroll
     for (int k = 1; k < W; k++) load<V>(a.row(b, t0 - W + k), c, x[k]);
   }
@@ -84,7 +84,7 @@ static __global__ void __launch_bounds__(RILLI_CONV_BLOCK) forward(rilli_conv<T>
   place<T, V, W> p;
   if (!p.find(a)) return;
   R x[W][V], y[V];
-  p.open(a, x);
+  p.begin(a, x);
   const T *__restrict__ from = a.x + (p.b * a.T_ + p.t0) * a.C;
   T *__restrict__ to = a.y + (p.b * a.T_ + p.t0) * a.C;
 #pragma unroll 4
@@ -107,7 +107,7 @@ static __global__ void __launch_bounds__(RILLI_CONV_BLOCK) backward(rilli_conv<T
   place<T, V, W> p;
   if (!p.find(a)) return;
   R x[W][V], dz[W][V] = {}, dweight[W][V] = {}, dbias[V] = {};
-  p.open(a, x);
+  p.begin(a, x);
 #pragma unroll 2
   for (int64_t u = p.t0; u < p.t1 + W - 1; u++) {
     p.shift(x);

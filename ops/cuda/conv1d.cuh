@@ -2,7 +2,7 @@
 #ifndef RILL_OPS_CUDA_CONV1D_CUH_
 #define RILL_OPS_CUDA_CONV1D_CUH_
 
-#include "ops/attributes_impl.h"
+#include "ops/attributes.h"
 #include "ops/cuda/row.cuh"
 
 enum { RILLI_CONV_BLOCK = 128 };

@@ -11,7 +11,7 @@
  * 4096 elements of a row. Statistics in f32 (f64 for f64). Shared: 24 bytes a warp, and 16 KiB for
  * the count. A target that is neither ignored nor in range is reported, and its row counts as
  * ignored. Limits: 2^31 - 1 blocks. */
-#include "ops/attributes_impl.h"
+#include "ops/attributes.h"
 #include "ops/cuda/row.cuh"
 
 enum { ADD = 1024, STRIPE_BLOCK = 256, STRIPE = 4096 };

@@ -11,7 +11,7 @@
  * for f64). Shared: a few bytes for sums over a block; backward up to 16 KiB to add the groups of a
  * block. Every row is read once and written once up to 8192 elements of bf16 or 4096 of f32 in rows
  * of whole 16 bytes; other rows are read again from cache. Limits: 2^31 - 1 blocks, else none. */
-#include "ops/attributes_impl.h"
+#include "ops/attributes.h"
 #include "ops/cuda/row.cuh"
 
 enum { RESIDENT = 512 }; /* threads of a multiprocessor in the backward: what registers allow */
@@ -47,7 +47,7 @@ static __global__ void __launch_bounds__(W::BLOCK) forward(layernorm_rows<T> a) 
   x.load(a.x + at, n);
   weight.load(a.weight, n);
   bias.load(a.bias, n);
-  y.open(a.y + at);
+  y.begin(a.y + at);
   R mean, r;
   measure<W>(x, n, a.n, a.eps, &mean, &r);
   W::each(n, [&](int s, int64_t i) {
@@ -65,8 +65,8 @@ static __global__ void __launch_bounds__(W::BLOCK, RESIDENT / W::BLOCK)
   typename W::template in<T> weight;
   typename W::template sums<R> dweight, dbias;
   weight.load(a.weight, a.n);
-  if (a.dweight) dweight.open(a.dweight, a.n);
-  if (a.dbias) dbias.open(a.dbias, a.n);
+  if (a.dweight) dweight.begin(a.dweight, a.n);
+  if (a.dbias) dbias.begin(a.dbias, a.n);
   for (int64_t first = (int64_t)blockIdx.x * W::GROUPS; first < a.count;
        first += (int64_t)gridDim.x * W::GROUPS) {
     typename W::template in<T> x, dy;
@@ -74,7 +74,7 @@ static __global__ void __launch_bounds__(W::BLOCK, RESIDENT / W::BLOCK)
     int64_t row = first + W::number(), n = row < a.count ? a.n : 0, at = row * a.n;
     x.load(a.x + at, n);
     dy.load(a.dy + at, n);
-    dx.open(a.y + at);
+    dx.begin(a.y + at);
     R mean, r, total[2] = {0, 0}; /* u, u h */
     measure<W>(x, n, a.n, a.eps, &mean, &r);
     W::each(n, [&](int s, int64_t i) {
@@ -91,8 +91,8 @@ static __global__ void __launch_bounds__(W::BLOCK, RESIDENT / W::BLOCK)
       dx.put(s, i, r * (u - level - h * along));
     });
   }
-  if (a.dweight) dweight.close(a.dweight, a.n);
-  if (a.dbias) dbias.close(a.dbias, a.n);
+  if (a.dweight) dweight.end(a.dweight, a.n);
+  if (a.dbias) dbias.end(a.dbias, a.n);
 }
 
 template <typename T>

@@ -8,7 +8,7 @@
  * rows. Shared: a few bytes for sums over a block. Statistics in f32 (f64 for f64). Every element
  * is read once and written once up to 8192 elements of bf16 or 4096 of f32. Limits: 2^31 - 1
  * blocks, else none. */
-#include "ops/attributes_impl.h"
+#include "ops/attributes.h"
 #include "ops/cuda/row.cuh"
 
 template <typename T>
@@ -28,7 +28,7 @@ static __global__ void __launch_bounds__(W::BLOCK) forward(qk_rows<T> a) {
   int64_t row = (int64_t)blockIdx.x * W::GROUPS + W::number();
   int64_t n = row < a.count ? a.n : 0, at = row * a.n;
   x.load(a.x + at, n);
-  y.open(a.y + at);
+  y.begin(a.y + at);
   R squares = 0, r = 1;
   if (a.norm) {
     W::each(n, [&](int s, int64_t i) {
@@ -54,7 +54,7 @@ static __global__ void __launch_bounds__(W::BLOCK) backward(qk_rows<T> a) {
   int64_t n = row < a.count ? a.n : 0, at = row * a.n;
   x.load(a.x + at, n);
   dy.load(a.dy + at, n);
-  dx.open(a.y + at);
+  dx.begin(a.y + at);
   R total[2] = {0, 0}, r = 1, c = 0; /* s^2, s dy */
   if (a.norm) {
     W::each(n, [&](int s, int64_t i) {

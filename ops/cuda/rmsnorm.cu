@@ -13,7 +13,7 @@
  * Statistics and sums in f32 (f64 for f64). Every row is read once and written once up to 8192
  * elements of bf16 or 4096 of f32 in rows of whole 16 bytes; other rows are read again from cache.
  * Limits: 2^31 - 1 blocks, else none. */
-#include "ops/attributes_impl.h"
+#include "ops/attributes.h"
 #include "ops/cuda/row.cuh"
 
 template <typename T>
@@ -35,7 +35,7 @@ static __global__ void __launch_bounds__(W::BLOCK) forward(rmsnorm_rows<T> a) {
   x.load(a.x + at, n);
   gate.load(GATED ? a.gate + at : nullptr, n);
   weight.load(a.weight, n);
-  y.open(a.y + at);
+  y.begin(a.y + at);
   R squares = 0;
   W::each(n, [&](int s, int64_t i) { squares += x(s, i) * x(s, i); });
   R r = rilli_inverse_sqrt(W::sum(squares) / (R)a.n + a.eps);
@@ -60,7 +60,7 @@ static __global__ void __launch_bounds__(W::BLOCK, resident<GATED>() / W::BLOCK)
   typename W::template in<T> weight;
   typename W::template sums<R> dweight;
   weight.load(a.weight, a.n);
-  if (a.part) dweight.open(a.part, a.n);
+  if (a.part) dweight.begin(a.part, a.n);
   for (int64_t first = (int64_t)blockIdx.x * W::GROUPS; first < a.count;
        first += (int64_t)gridDim.x * W::GROUPS) {
     typename W::template in<T> x, gate, dy;
@@ -69,8 +69,8 @@ static __global__ void __launch_bounds__(W::BLOCK, resident<GATED>() / W::BLOCK)
     x.load(a.x + at, n);
     gate.load(GATED ? a.gate + at : nullptr, n);
     dy.load(a.dy + at, n);
-    dx.open(a.y + at);
-    dgate.open(GATED ? a.dgate + at : nullptr);
+    dx.begin(a.y + at);
+    dgate.begin(GATED ? a.dgate + at : nullptr);
     R total[2] = {0, 0}; /* x^2, u x */
     W::each(n, [&](int s, int64_t i) {
       R u = dy(s, i);
@@ -92,7 +92,7 @@ static __global__ void __launch_bounds__(W::BLOCK, resident<GATED>() / W::BLOCK)
       dx.put(s, i, r * (d * w) - x(s, i) * c);
     });
   }
-  if (a.part) dweight.close(a.part, a.n);
+  if (a.part) dweight.end(a.part, a.n);
 }
 
 template <typename T>

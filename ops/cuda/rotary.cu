@@ -5,7 +5,7 @@
  * neighbouring pairs of one head, 16 bytes of each half when these are aligned, else V = 1; the
  * table is read from cache. Products in f32 (f64 for f64). No shared memory. Every element is read
  * once and written once. Limits: 2^31 - 1 blocks. */
-#include "ops/attributes_impl.h"
+#include "ops/attributes.h"
 #include "ops/cuda/row.cuh"
 
 enum { THREADS = 256 };

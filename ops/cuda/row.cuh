@@ -130,7 +130,7 @@ struct rilli_held : rilli_group<SIZE> {
   struct out {
     rilli_vector<T, VECTOR> vector;
     T *to;
-    __device__ __forceinline__ void open(T *p) { to = p; }
+    __device__ __forceinline__ void begin(T *p) { to = p; }
     __device__ __forceinline__ void put(int slot, int64_t i, rilli_real<T> value) {
       vector.at[slot % VECTOR] = rilli_store<T>(value);
       if (slot % VECTOR == VECTOR - 1) *(rilli_vector<T, VECTOR> *)(to + i - (VECTOR - 1)) = vector;
@@ -141,12 +141,12 @@ struct rilli_held : rilli_group<SIZE> {
   template <typename R>
   struct sums {
     R total[SLOTS];
-    __device__ __forceinline__ void open(R *, int64_t) {
+    __device__ __forceinline__ void begin(R *, int64_t) {
 #pragma unroll
       for (int s = 0; s < SLOTS; s++) total[s] = 0;
     }
     __device__ __forceinline__ void add(int slot, int64_t, R value) { total[slot] += value; }
-    __device__ __forceinline__ void close(R *part, int64_t n) {
+    __device__ __forceinline__ void end(R *part, int64_t n) {
       R *to = part + blockIdx.x * n;
       if constexpr (group::GROUPS == 1) {
         each(n, [&](int s, int64_t i) { to[i] = total[s]; });
@@ -191,7 +191,7 @@ struct rilli_streamed : rilli_group<SIZE> {
   template <typename T>
   struct out {
     T *to;
-    __device__ __forceinline__ void open(T *p) { to = p; }
+    __device__ __forceinline__ void begin(T *p) { to = p; }
     __device__ __forceinline__ void put(int, int64_t i, rilli_real<T> value) {
       to[i] = rilli_store<T>(value);
     }
@@ -201,12 +201,12 @@ struct rilli_streamed : rilli_group<SIZE> {
   template <typename R>
   struct sums {
     R *total;
-    __device__ __forceinline__ void open(R *part, int64_t n) {
+    __device__ __forceinline__ void begin(R *part, int64_t n) {
       total = part + ((int64_t)blockIdx.x * group::GROUPS + group::number()) * n;
       each(n, [&](int, int64_t i) { total[i] = 0; });
     }
     __device__ __forceinline__ void add(int, int64_t i, R value) { total[i] += value; }
-    __device__ __forceinline__ void close(R *, int64_t) {}
+    __device__ __forceinline__ void end(R *, int64_t) {}
   };
   static int64_t parts(int64_t blocks) { return blocks * group::GROUPS; }
 };

@@ -10,7 +10,7 @@
  * block of 256 owns a line and reads it up to three times; neighbouring threads read neighbouring
  * elements. Statistics in f32 (f64 for f64). Shared: a few bytes for sums over a block. Limits:
  * 2^31 - 1 blocks. */
-#include "ops/attributes_impl.h"
+#include "ops/attributes.h"
 #include "ops/cuda/row.cuh"
 
 enum kind { SOFTMAX, LOG_SOFTMAX, SOFTMAX_BACKWARD, LOG_SOFTMAX_BACKWARD };
@@ -61,7 +61,7 @@ static __global__ void __launch_bounds__(W::BLOCK) rows(softmax_lines<T> l) {
   int64_t n = row < l.count ? l.n : 0, at = row * l.n;
   x.load(l.x + at, n);
   dy.load(is_backward<KIND>() ? l.dy + at : nullptr, n);
-  y.open(l.to + at);
+  y.begin(l.to + at);
   R a, b = 0;
   if (is_backward<KIND>()) {
     R sum = 0;

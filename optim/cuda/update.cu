@@ -7,7 +7,7 @@
  * f32 and f64 in place; for bf16 the master copy in f32 is updated and w is the master rounded.
  * Grid, block, what a thread owns and limits: elements.cuh. AdamW moves 28 bytes an element of f32
  * or bf16. */
-#include "optim/attributes_impl.h"
+#include "optim/attributes.h"
 #include "optim/cuda/elements.cuh"
 
 enum { E = RILLI_ELEMENTS };

@@ -1,6 +1,6 @@
 /* Attributes of the ops whose kernels live in files of their own. */
-#ifndef RILL_OPS_ATTRIBUTES_IMPL_H_
-#define RILL_OPS_ATTRIBUTES_IMPL_H_
+#ifndef RILL_OPS_ATTRIBUTES_H_
+#define RILL_OPS_ATTRIBUTES_H_
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -42,4 +42,4 @@ typedef struct {
   bool causal;
 } rilli_attention_attr;
 
-#endif /* RILL_OPS_ATTRIBUTES_IMPL_H_ */
+#endif /* RILL_OPS_ATTRIBUTES_H_ */

@@ -1,6 +1,6 @@
 /* Attributes of the update ops, whose CUDA kernels live in files of their own. */
-#ifndef RILL_OPTIM_ATTRIBUTES_IMPL_H_
-#define RILL_OPTIM_ATTRIBUTES_IMPL_H_
+#ifndef RILL_OPTIM_ATTRIBUTES_H_
+#define RILL_OPTIM_ATTRIBUTES_H_
 
 #include <stdbool.h>
 
@@ -16,4 +16,4 @@ typedef struct {
   bool nesterov;
 } rilli_sgd_attr;
 
-#endif /* RILL_OPTIM_ATTRIBUTES_IMPL_H_ */
+#endif /* RILL_OPTIM_ATTRIBUTES_H_ */
