@@ -1,21 +1,21 @@
 /* x . weight^T + bias, the product of every linear layer, and its derivative as one op.
  *
  * Leading axes of x are rows of one tall product. The bias is added while a tile is in cache. The
- * derivative computes only the gradients that are wanted; an unwanted one has shape [0]. */
+ * derivative computes only the gradients that are wanted; an unwanted one has shape [0]. Those of
+ * weight and bias are sums over rows, which bf16 could not hold: they are f32 (f64). */
 #include "ops/compose.h"
 #include "ops/cpu/gemm.h"
 #include "ops/cpu/row_math.h"
 #include "ops/cpu/rows.h"
 #include "ops/expect.h"
+#include "ops/linear.h"
 #include "ops/ops.h"
 
 enum { X, WEIGHT, BIAS };
 
 extern const rill_op rilli_op_linear, rilli_op_linear_backward;
-
-typedef struct {
-  bool x, weight, bias;
-} wanted;
+bool rilli_cuda_linear(const rill_call *call);
+bool rilli_cuda_linear_backward(const rill_call *call);
 
 static bool check(rill_infer *q, int x, int weight) {
   const rill_array *w = &q->in[weight], *a = &q->in[x];
@@ -64,7 +64,8 @@ static void compose(rill_compose *c) {
 }
 
 static void vjp(rill_vjp *g) {
-  wanted attr = {rill_vjp_wants(g, X), rill_vjp_wants(g, WEIGHT), rill_vjp_wants(g, BIAS)};
+  rilli_linear_wanted attr = {rill_vjp_wants(g, X), rill_vjp_wants(g, WEIGHT),
+                              rill_vjp_wants(g, BIAS)};
   rill_tensor *in[3] = {g->grad[0], g->in[X], g->in[WEIGHT]}, *out[3];
   rill_apply_all(&rilli_op_linear_backward, 3, in, &attr, out);
   if (attr.x) rill_vjp_give(g, X, out[0]);
@@ -78,15 +79,15 @@ enum { DY, BACK_X, BACK_WEIGHT };
 
 static bool backward_infer(rill_infer *q) {
   const rill_array *in = q->in;
-  const wanted *attr = q->attr;
+  const rilli_linear_wanted *attr = q->attr;
   if (!check(q, BACK_X, BACK_WEIGHT)) return false;
-  rill_dtype dtype = in[BACK_X].dtype;
+  rill_dtype dtype = in[BACK_X].dtype, real = rilli_statistics_dtype(dtype);
   int64_t n = in[BACK_WEIGHT].size[0];
   if (!rilli_expect(q, DY, dtype, shape_out(&in[BACK_X], &in[BACK_WEIGHT]))) return false;
   rill_shape none = RILL_SHAPE(0);
   rill_infer_output(q, 0, dtype, attr->x ? rill_array_shape(&in[BACK_X]) : none);
-  rill_infer_output(q, 1, dtype, attr->weight ? rill_array_shape(&in[BACK_WEIGHT]) : none);
-  return rill_infer_output(q, 2, dtype, attr->bias ? RILL_SHAPE(n) : none);
+  rill_infer_output(q, 1, real, attr->weight ? rill_array_shape(&in[BACK_WEIGHT]) : none);
+  return rill_infer_output(q, 2, real, attr->bias ? RILL_SHAPE(n) : none);
 }
 
 typedef struct {
@@ -104,18 +105,19 @@ static void add_rows(void *user, int64_t task, int64_t begin, int64_t end, char 
     math->add(rilli_row_load(c->dy->dtype, c->dy->data, i * c->n, c->n, scratch), sum, c->n);
 }
 
-static bool sum_rows(rill_env *env, const rill_array *dy, int64_t rows, int64_t n, void *to) {
+static bool sum_rows(rill_env *env, const rill_array *dy, int64_t rows, int64_t n,
+                     const rill_array *to) {
   int64_t block = rilli_rows_block(rows, n, true), tasks = rilli_rows_tasks(rows, block);
   columns c = {dy, n, rill_env_alloc(env, (size_t)(tasks * n) * sizeof(double))};
   size_t scratch = rilli_is_bf16(dy->dtype) ? (size_t)n * sizeof(float) : 0;
   if (!c.partial || !rilli_rows_run(env, rows, block, scratch, add_rows, &c)) return false;
-  rilli_rows_add(c.partial, tasks, n, dy->dtype, to);
+  rilli_rows_add(c.partial, tasks, n, to->dtype, to->data);
   return true;
 }
 
 static bool backward_run(const rill_call *call) {
   const rill_array *dy = &call->in[DY], *x = &call->in[BACK_X], *w = &call->in[BACK_WEIGHT];
-  const wanted *attr = call->attr;
+  const rilli_linear_wanted *attr = call->attr;
   int64_t rows = rilli_rows_of(x), n = w->size[0], k = w->size[1];
   rilli_gemm_args dx = {.dtype = x->dtype,
                         .m = rows,
@@ -134,24 +136,28 @@ static bool backward_run(const rill_call *call) {
                         .b = {x->data, k, 1},
                         .c = call->out[1].data,
                         .c_row = k,
+                        .c_real = true,
                         .alpha = 1};
   return (!attr->x || rilli_gemm(call->env, &dx)) &&
          (!attr->weight || rilli_gemm(call->env, &dw)) &&
-         (!attr->bias || sum_rows(call->env, dy, rows, n, call->out[2].data));
+         (!attr->bias || sum_rows(call->env, dy, rows, n, &call->out[2]));
 }
 
 static void backward_compose(rill_compose *c) {
   rill_tensor *dy = c->in[DY], *x = c->in[BACK_X], *w = c->in[BACK_WEIGHT];
-  const wanted *attr = c->attr;
+  const rilli_linear_wanted *attr = c->attr;
   int64_t n = rill_size(w, 0), k = rill_size(w, 1), rows = 1;
   for (int d = 0; d + 1 < rill_rank(x); d++) rows *= rill_size(x, d);
-  rill_tensor *tall_dy = rill_reshape(dy, RILL_SHAPE(rows, n));
-  rill_tensor *tall_x = rill_reshape(x, RILL_SHAPE(rows, k));
-  rill_tensor *none = rill_zeros(c->ctx, rill_dtype_of(x), RILL_SHAPE(0));
-  c->out[0] = attr->x ? rill_reshape(rill_matmul(tall_dy, w), rill_shape_of(x)) : none;
-  c->out[1] = attr->weight ? rill_matmul(rill_transpose(tall_dy, 0, 1), tall_x) : none;
-  c->out[2] = attr->bias ? rill_sum(tall_dy, 0, false)
-                         : rill_zeros(c->ctx, rill_dtype_of(x), RILL_SHAPE(0));
+  rill_tensor *tall_dy = rilli_as_real(rill_reshape(dy, RILL_SHAPE(rows, n)));
+  rill_tensor *tall_x = rilli_as_real(rill_reshape(x, RILL_SHAPE(rows, k)));
+  rill_dtype dtype = rill_dtype_of(x), real = rilli_statistics_dtype(dtype);
+  for (int j = 0; j < 3; j++) c->out[j] = rill_zeros(c->ctx, j == 0 ? dtype : real, RILL_SHAPE(0));
+  if (attr->x) {
+    rill_tensor *dx = rill_reshape(rill_matmul(tall_dy, rilli_as_real(w)), rill_shape_of(x));
+    c->out[0] = rilli_as_dtype(dx, dtype);
+  }
+  if (attr->weight) c->out[1] = rill_matmul(rill_transpose(tall_dy, 0, 1), tall_x);
+  if (attr->bias) c->out[2] = rill_sum(tall_dy, 0, false);
 }
 
 /* ---- samples ---- */
@@ -197,7 +203,7 @@ static void sample(rill_samples *s) {
 }
 
 static void backward_sample(rill_samples *s) {
-  static const wanted want[] = {{true, true, true}, {false, true, false}};
+  static const rilli_linear_wanted want[] = {{true, true, true}, {false, true, false}};
   for (int i = 0; i < 2 * SAMPLE_SHAPES; i++) {
     rill_shape x = sample_shape[i / 2][0], w = sample_shape[i / 2][1], dy = x;
     dy.size[dy.rank - 1] = w.size[0];
@@ -224,7 +230,8 @@ const rill_op rilli_op_linear = {
     .in = {"x", "weight", "bias?"},
     .out = {"y"},
     .infer = infer,
-    .kernels = {{RILL_CPU, "blas", NULL, run}},
+    .kernels = {{RILL_CPU, "blas", NULL, run},
+                RILL_CUDA_KERNEL("cublaslt", NULL, rilli_cuda_linear)},
     .compose = compose,
     .vjp = vjp,
     .saves = RILL_SAVE_INPUT(X) | RILL_SAVE_INPUT(WEIGHT),
@@ -235,9 +242,10 @@ const rill_op rilli_op_linear_backward = {
     .name = "linear_backward",
     .in = {"dy", "x", "weight"},
     .out = {"dx", "dweight", "dbias"},
-    .attr_size = sizeof(wanted),
+    .attr_size = sizeof(rilli_linear_wanted),
     .infer = backward_infer,
-    .kernels = {{RILL_CPU, "blas", NULL, backward_run}},
+    .kernels = {{RILL_CPU, "blas", NULL, backward_run},
+                RILL_CUDA_KERNEL("cublaslt", NULL, rilli_cuda_linear_backward)},
     .compose = backward_compose,
     .no_grad = "the derivative of linear is differentiated no further",
     .sample = backward_sample,

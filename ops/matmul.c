@@ -13,6 +13,7 @@
 enum { A, B };
 
 extern const rill_op rilli_op_matmul;
+bool rilli_cuda_matmul(const rill_call *call);
 
 static bool infer(rill_infer *q) {
   const rill_array *a = &q->in[A], *b = &q->in[B];
@@ -177,7 +178,8 @@ const rill_op rilli_op_matmul = {
     .in = {"a", "b"},
     .out = {"c"},
     .infer = infer,
-    .kernels = {{RILL_CPU, "blas", NULL, run}},
+    .kernels = {{RILL_CPU, "blas", NULL, run},
+                RILL_CUDA_KERNEL("cublaslt", NULL, rilli_cuda_matmul)},
     .strided = true,
     .vjp = vjp,
     .saves = RILL_SAVE_INPUT(A) | RILL_SAVE_INPUT(B),

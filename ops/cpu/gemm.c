@@ -180,13 +180,13 @@ static void run_tile(const job *w, int64_t task, char *scratch) {
   int64_t m = least(w->tile_m, g->m - i), n = least(w->tile_n, g->n - j);
   int64_t a_at = g->a_at ? g->a_at[product] : 0, b_at = g->b_at ? g->b_at[product] : 0;
   int64_t c_at = (g->c_at ? g->c_at[product] : 0) + i * g->c_row + j;
-  rill_dtype real = rilli_real_of(g->dtype);
+  rill_dtype real = rilli_real_of(g->dtype), c_dtype = g->c_real ? real : g->dtype;
   void *panel_a = scratch, *panel_b = w->panel_a ? scratch + w->panel_a : scratch;
-  void *c = w->staged ? scratch + w->panel_a + w->panel_b : rilli_at(g->dtype, g->c, c_at);
+  void *c = w->staged ? scratch + w->panel_a + w->panel_b : rilli_at(c_dtype, g->c, c_at);
   int64_t c_row = w->staged || g->m == 1 ? n : g->c_row;
   if (w->staged && g->beta != 0)
     for (int64_t r = 0; r < m; r++)
-      fetch(g->dtype, g->c, c_at + r * g->c_row, n, rilli_at(real, c, r * n));
+      fetch(c_dtype, g->c, c_at + r * g->c_row, n, rilli_at(real, c, r * n));
   int64_t most = w->panel_a || w->panel_b ? PANEL_K : 1 << 30, k = 0;
   do {
     int64_t part = least(most, g->k - k);
@@ -202,7 +202,7 @@ static void run_tile(const job *w, int64_t task, char *scratch) {
   for (int64_t r = 0; r < m; r++) {
     void *row = rilli_at(real, c, r * c_row);
     if (g->bias) add_bias(g->dtype, rilli_at(g->dtype, g->bias, j), n, row);
-    if (w->staged) deliver(g->dtype, row, g->c, c_at + r * g->c_row, n);
+    if (w->staged) deliver(c_dtype, row, g->c, c_at + r * g->c_row, n);
   }
 }
 
@@ -245,7 +245,7 @@ bool rilli_gemm(rill_env *env, const rilli_gemm_args *args) {
   bool b_lies = readable(args->dtype, &args->b, args->k, w.tile_n, &ignored);
   if (!a_lies) w.panel_a = rilli_round64((size_t)(w.tile_m * k) * size);
   if (!b_lies) w.panel_b = rilli_round64((size_t)(k * w.tile_n) * size);
-  w.staged = rilli_is_bf16(args->dtype) || args->c_row > INT_MAX;
+  w.staged = (rilli_is_bf16(args->dtype) && !args->c_real) || args->c_row > INT_MAX;
   size_t scratch = w.panel_a + w.panel_b + (w.staged ? tile : 0);
   int64_t tasks = products * w.tiles_m * w.tiles_n;
   int64_t work = w.tile_m * w.tile_n * (least(args->k, 1 << 20) + 1);

@@ -16,14 +16,16 @@ typedef struct {
 } rilli_matrix;
 
 /* c = alpha a b + beta c + bias, all of one dtype (f32, f64, bf16), accumulated in f32 (f64).
- * a [m, k], b [k, n] with any strides; c [m, n] with rows `c_row` elements apart and columns next
- * to each other; bias [n] or NULL. beta 0 does not read c. */
+ * c_real: c is f32 though the operands are bf16. a [m, k], b [k, n] with any strides; c [m, n] with
+ * rows `c_row` elements apart and columns next to each other; bias [n] or NULL. beta 0 does not
+ * read c. */
 typedef struct {
   rill_dtype dtype;
   int64_t m, n, k;
   rilli_matrix a, b;
   void *c;
   int64_t c_row;
+  bool c_real;
   double alpha, beta;
   const void *bias;
   /* Several products of one shape: where product i finds its matrices, in elements from a, b and c.

@@ -49,9 +49,22 @@ static __device__ __forceinline__ void rilli_ldmatrix_transposed(uint32_t (&r)[4
                : "memory");
 }
 
+/* Transposes an 8 x 8 matrix that is held as a quarter of A. */
+static __device__ __forceinline__ uint32_t rilli_turn(uint32_t x) {
+  uint32_t y;
+  asm volatile("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;" : "=r"(y) : "r"(x));
+  return y;
+}
+
 static __device__ __forceinline__ uint32_t rilli_pack(float low, float high) {
   __nv_bfloat162 both = __floats2bfloat162_rn(low, high);
   return *(uint32_t *)&both;
+}
+static __device__ __forceinline__ float rilli_low(uint32_t both) {
+  return __uint_as_float(both << 16);
+}
+static __device__ __forceinline__ float rilli_high(uint32_t both) {
+  return __uint_as_float(both & 0xffff0000u);
 }
 /* C of columns n .. n + 7 and n + 8 .. n + 15 as A. */
 static __device__ __forceinline__ void rilli_as_a(uint32_t (&a)[4], const float (&left)[4],
@@ -76,6 +89,15 @@ static __device__ __forceinline__ void rilli_load_a(uint32_t (&a)[4], const rill
                                                     int row, int column) {
   int lane = threadIdx.x % 32;
   rilli_ldmatrix(a, tile + rilli_tile_at<D>(row + lane % 16, column + lane / 16 * 8));
+}
+/* A of the transposed tile: rows row .. row + 15 of it are the columns of A, columns column ..
+ * column + 15 the rows. */
+template <int D>
+static __device__ __forceinline__ void rilli_load_a_turned(uint32_t (&a)[4], const rilli_bf16 *tile,
+                                                           int row, int column) {
+  int lane = threadIdx.x % 32;
+  rilli_ldmatrix_transposed(
+      a, tile + rilli_tile_at<D>(row + lane % 8 + lane / 16 * 8, column + lane / 8 % 2 * 8));
 }
 /* Two B, {b[0], b[1]} and {b[2], b[3]}, of the transposed tile: rows row .. row + 7 and row + 8 ..
  * row + 15 are the columns of B. */
