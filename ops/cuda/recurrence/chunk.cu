@@ -1,0 +1,68 @@
+/* The chunked form on the host's side: when it runs, its scratch memory, and its stages in order.
+ *
+ * Scratch of a chunk and head: 10 to 26 kB forward; backward also the gradients of states and
+ * writes, 48 or 96 kB at D = 128. A block of a sweep takes all of V where there are enough heads
+ * for the GPU's multiprocessors, else half or a quarter of it. */
+#include "ops/cuda/recurrence/chunk.cuh"
+
+static bool lay_out(const rill_call *call, rilli_recur_chunked *p) {
+  if (!rilli_recur_problem_of(call, p)) return false;
+  int64_t items = p->chunks * p->H;
+  rill_env *env = call->env;
+  auto pairs = [&]() {
+    return (rilli_bf16 *)rill_env_alloc(env, (size_t)(items * PAIRS) * sizeof(rilli_bf16));
+  };
+  p->numbers = (float *)rill_env_alloc(env, (size_t)(items * NUMBERS * CHUNK) * sizeof(float));
+  p->pairs = pairs();
+  if (!p->numbers || !p->pairs) return false;
+  if (p->delta || p->residual) {
+    p->solve_s = pairs();
+    if (!p->solve_s) return false;
+  }
+  if (p->delta && p->fitted) {
+    p->solve_r = p->tied ? p->solve_s : pairs();
+    if (!p->solve_r) return false;
+  }
+  int64_t processors = rilli_cuda_of(env)->card.multiprocessors, heads = p->N * p->H;
+  int D = (int)p->D;
+  p->slice = D;
+  while (p->slice > 32 && heads * (D / p->slice) < processors / 2 + 1) p->slice /= 2;
+  p->stages = 2;
+  return true;
+}
+
+/* `states` is f32 for the op; the chunked form keeps bf16 in its first half, and the slopes of the
+ * clip behind. */
+static void lay_out_states(rilli_recur_chunked *p, const rill_array *states) {
+  p->states = (rilli_bf16 *)states->data;
+  p->slopes = p->states + p->chunks * p->H * (p->fitted ? 2 : 1) * p->V * p->D;
+}
+
+extern "C" bool rilli_cuda_recur_chunk_fits(const rill_call *call) {
+  const rilli_recur_attributes *attr = (const rilli_recur_attributes *)call->attr;
+  const rill_array *q = &call->in[Q], *v = &call->in[V];
+  int64_t D = q->size[3];
+  if (attr->impl == RILL_IMPL_REFERENCE || q->dtype != RILL_BF16) return false;
+  if (attr->rule.decay == RILL_DECAY_CHANNEL || attr->chunk != CHUNK) return false;
+  if (D != v->size[3] || (D != 64 && D != 128)) return false;
+  if (attr->impl != RILL_IMPL_CHUNK && q->size[1] < 16) return false;
+  const rill_cuda_card *card = &rilli_cuda_of(call->env)->card;
+  bool small = card->major > 8 ? card->major >= 12 : card->minor != 0 && card->minor != 7;
+  return card->major >= 8 && (D == 64 || !small);
+}
+
+extern "C" bool rilli_cuda_recur_chunk(const rill_call *call) {
+  rilli_recur_chunked p = {};
+  if (!lay_out(call, &p)) return false;
+  p.o = (rilli_bf16 *)call->out[OUT_O].data;
+  p.s = (float *)call->out[OUT_S].data;
+  p.r = p.fitted ? (float *)call->out[OUT_R].data : nullptr;
+  if (rill_array_count(&call->out[OUT_STATES]) > 0) lay_out_states(&p, &call->out[OUT_STATES]);
+  return rilli_recur_prepare(call->env, p) &&
+         (p.fitted ? rilli_recur_sweep_two : rilli_recur_sweep_one)(call->env, p);
+}
+
+extern "C" bool rilli_cuda_recur_chunk_backward(const rill_call *call) {
+  (void)call;
+  return false;
+}

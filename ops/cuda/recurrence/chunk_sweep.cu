@@ -1,0 +1,7 @@
+/* The forward sweep (chunk_sweep.cuh) of rules with one state. */
+#include "ops/cuda/recurrence/chunk_sweep.cuh"
+
+bool rilli_recur_sweep_one(rill_env *env, const rilli_recur_chunked &p) {
+  return p.D == 128 ? rilli_recur_sweep_run<128, false>(env, p)
+                    : rilli_recur_sweep_run<64, false>(env, p);
+}

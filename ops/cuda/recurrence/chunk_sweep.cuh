@@ -1,0 +1,162 @@
+/* The forward sweep over chunks, bf16 on tensor cores. In a chunk (chunk.cuh):
+ *
+ *   z = am (S_0 k) + J beta (v - d am S_0 k),  e = v - d z,  r = clip(v - z)
+ *   x = am (R_0 k) + J_R gamma (r - d am R_0 k),  f = r - d x
+ *   o = s (am (S_0 q) + pairs (beta e)) + gbar alpha (am (R_0 q) + pairs (gamma f)) + own terms
+ *   S_C = whole S_0 + (tail beta e)^T k,  R_C = whole R_0 + (tail gamma f)^T k
+ * with s = alpha, gbar = gamma, or 1 and 1 where o is a plain sum; own terms: (q . k) beta e
+ * without a residual, gbar (q . k) gamma f with a fitted one, gbar (q . k) r with a stateless one.
+ *
+ * Grid: a block for `slice` columns of V of a sequence and head; a warp 16 columns, which never
+ * meet another's: it holds 16 rows of S and of R in f32 registers (D / 2 a thread each) and its
+ * values of the chunk (chunk_values.cuh). Shared: 68 to 76 kB a stage at D = 128 (chunk_stage.cuh).
+ * Barriers: one a chunk (two with one stage). States, z, e, r, f and the clip f32; operands of
+ * products bf16. Bytes of a token and head at D = 128: 1024 of q, k, v, o, 400 of scratch, and for
+ * training 512 to 1280 of states and slopes. Limits: D = V = 64 or 128. */
+#ifndef RILL_OPS_CUDA_RECURRENCE_CHUNK_SWEEP_CUH_
+#define RILL_OPS_CUDA_RECURRENCE_CHUNK_SWEEP_CUH_
+
+#include "ops/cuda/recurrence/chunk_stage.cuh"
+
+template <int D, bool FITTED>
+struct rilli_recur_sweep_warp {
+  const rilli_recur_chunked &p;
+  rilli_state<D> S, R;
+  rilli_values o, x; /* x: z, and then r */
+
+  __device__ float output_factor(const rilli_recur_stage<D> &c, int n, int e) const {
+    return p.gated ? c.of(FIT, n, e) : 1.f;
+  }
+
+  /* S over a chunk: o, and r in x. */
+  __device__ __forceinline__ void pass_s(const rilli_recur_stage<D> &c, const rilli_packed &v,
+                                         rilli_bf16 *slopes) {
+    rilli_packed w, late;
+    rilli_zero(x);
+    auto error = [&](int n, int e) {
+      float value = rilli_unpacked(v, n, e);
+      return p.delta ? value - c.of(ALPHA, n, e) * x[n][e] : value;
+    };
+    auto write = [&](int n, int e) { return c.of(WRITE, n, e) * error(n, e); };
+    if (p.reads()) {
+      rilli_read_state<D>(x, S, c.k);
+      rilli_each_value([&](int n, int e) { x[n][e] *= c.of(BEFORE, n, e); });
+      rilli_pack_values(w, write);
+      rilli_mix_down(x, w, c.solve_s);
+    }
+    rilli_pack_values(w, write);
+    rilli_pack_values(late, [&](int n, int e) { return c.of(TAIL, n, e) * write(n, e); });
+    rilli_zero(o);
+    rilli_read_state<D>(o, S, c.q);
+    rilli_each_value([&](int n, int e) { o[n][e] *= c.of(BEFORE, n, e); });
+    rilli_mix_down(o, w, c.pairs);
+    bool plain = p.residual && !p.gated;
+    rilli_each_value([&](int n, int e) {
+      if (!plain) o[n][e] *= c.of(ALPHA, n, e);
+      if (!p.residual) o[n][e] += c.of(OWN, n, e) * write(n, e);
+    });
+    rilli_fade_state<D>(S, c.whole());
+    rilli_write_state<D>(S, late, c.k);
+    if (p.residual) clip(c, v, slopes);
+  }
+
+  __device__ __forceinline__ void clip(const rilli_recur_stage<D> &c, const rilli_packed &v,
+                                       rilli_bf16 *slopes) {
+    float bound = (float)p.bound;
+    rilli_each_value([&](int n, int e) { x[n][e] = rilli_unpacked(v, n, e) - x[n][e]; });
+    if (slopes) {
+      rilli_packed slope;
+      rilli_pack_values(slope, [&](int n, int e) {
+        float u = x[n][e];
+        return rilli_recur_slope(p.clip, bound, u, rilli_recur_clip(p.clip, bound, u));
+      });
+      rilli_store_packed(slopes, slope);
+    }
+    rilli_each_value([&](int n, int e) { x[n][e] = rilli_recur_clip(p.clip, bound, x[n][e]); });
+    if (FITTED) return;
+    rilli_each_value(
+        [&](int n, int e) { o[n][e] += output_factor(c, n, e) * c.of(OWN, n, e) * x[n][e]; });
+  }
+
+  /* R over a chunk: its part of o. */
+  __device__ __forceinline__ void pass_r(const rilli_recur_stage<D> &c) {
+    rilli_packed w, late;
+    rilli_values y;
+    rilli_zero(y);
+    auto write = [&](int n, int e) {
+      float f = p.delta ? x[n][e] - c.of(ALPHA, n, e) * y[n][e] : x[n][e];
+      return c.of(FIT, n, e) * f;
+    };
+    if (p.delta) {
+      rilli_read_state<D>(y, R, c.k);
+      rilli_each_value([&](int n, int e) { y[n][e] *= c.of(BEFORE, n, e); });
+      rilli_pack_values(w, write);
+      rilli_mix_down(y, w, c.solve_r);
+    }
+    rilli_each_value([&](int n, int e) { x[n][e] = write(n, e); });
+    rilli_each_value(
+        [&](int n, int e) { o[n][e] += output_factor(c, n, e) * c.of(OWN, n, e) * x[n][e]; });
+    rilli_pack_values(w, [&](int n, int e) { return x[n][e]; });
+    rilli_pack_values(late, [&](int n, int e) { return c.of(TAIL, n, e) * x[n][e]; });
+    rilli_zero(x);
+    rilli_read_state<D>(x, R, c.q);
+    rilli_each_value([&](int n, int e) { x[n][e] *= c.of(BEFORE, n, e); });
+    rilli_mix_down(x, w, c.pairs);
+    rilli_each_value(
+        [&](int n, int e) { o[n][e] += output_factor(c, n, e) * c.of(ALPHA, n, e) * x[n][e]; });
+    rilli_fade_state<D>(R, c.whole());
+    rilli_write_state<D>(R, late, c.k);
+  }
+};
+
+template <int D, bool FITTED>
+static __global__ void __launch_bounds__(2 * D) sweep(rilli_recur_chunked p) {
+  int slices = D / p.slice, warp = threadIdx.x / 32;
+  int64_t item = blockIdx.x / slices, sequence = item / p.H, head = item % p.H;
+  int block_column = blockIdx.x % slices * p.slice, column = block_column + 16 * warp;
+  int64_t first = p.first_chunk(sequence), end = p.first_chunk(sequence + 1);
+  int64_t row = (item * D + column) * D;
+  rilli_recur_sweep_warp<D, FITTED> w = {p};
+  rilli_load_state<D>(w.S, p.s0 ? p.s0 + row : nullptr);
+  if (FITTED) rilli_load_state<D>(w.R, p.r0 ? p.r0 + row : nullptr);
+  auto begin = [&](int64_t chunk) {
+    if (chunk >= end) return;
+    rilli_recur_stage<D>(p, (chunk - first) % p.stages)
+        .copy(p, p.v, chunk, head, rilli_recur_span_at(p, sequence, chunk), block_column);
+  };
+  begin(first);
+  for (int64_t chunk = first; chunk < end; chunk++) {
+    rilli_recur_stage<D> c(p, (chunk - first) % p.stages);
+    rilli_recur_span span = rilli_recur_span_at(p, sequence, chunk);
+    int64_t index = chunk * p.H + head;
+    rilli_copy_wait<0>();
+    __syncthreads();
+    if (p.stages > 1) begin(chunk + 1);
+    rilli_bf16 *slopes = nullptr;
+    if (p.states) {
+      int64_t saved = (index * p.parts() * D + column) * D;
+      rilli_store_state<D>(p.states + saved, w.S);
+      if (FITTED) rilli_store_state<D>(p.states + saved + D * D, w.R);
+      slopes = p.slopes + (index * (D / 16) + column / 16) * PACKED_WARP;
+    }
+    rilli_packed v;
+    c.load_values(v, warp);
+    w.pass_s(c, v, slopes);
+    if (FITTED) w.pass_r(c);
+    rilli_store_values(p.o + (span.first * p.H + head) * D + column, p.H * D, span.tokens, w.o);
+    if (p.stages > 1) continue;
+    __syncthreads();
+    begin(chunk + 1);
+  }
+  rilli_store_state<D>(p.s + row, w.S);
+  if (FITTED) rilli_store_state<D>(p.r + row, w.R);
+}
+
+template <int D, bool FITTED>
+static bool rilli_recur_sweep_run(rill_env *env, const rilli_recur_chunked &p) {
+  size_t shared = p.stages * rilli_recur_stage<D>::bytes(p.slice, FITTED);
+  return rilli_launch(env, sweep<D, FITTED>, rilli_grid_of(p.N * p.H * (D / p.slice)), 2 * p.slice,
+                      shared, p);
+}
+
+#endif /* RILL_OPS_CUDA_RECURRENCE_CHUNK_SWEEP_CUH_ */
