@@ -95,6 +95,16 @@ static void report(const application *a, rill_status status, const char *message
   rill_fail(a->ctx, status, "%s: %s (%s)", a->op->name, message, operands);
 }
 
+/* What the device says; it may name the op itself. */
+static void report_device(const application *a) {
+  rilli_device *device = a->device;
+  size_t n = strlen(a->op->name);
+  const char *why = device->why;
+  if (strncmp(why, a->op->name, n) == 0 && strncmp(why + n, ": ", 2) == 0) why += n + 2;
+  report(a, device->status ? device->status : RILL_ERROR_DEVICE, why);
+  device->why = NULL;
+}
+
 /* ---- operands ---- */
 
 /* Finds context and device; false when the result is void without an error of ours. Misuse that no
@@ -220,7 +230,7 @@ static bool run_kernel(application *a, rill_tensor **out) {
   } else if (a->message[0]) {
     report(a, RILL_ERROR_ARGUMENT, a->message);
   } else if (a->device->why) {
-    report(a, RILL_ERROR_DEVICE, a->device->why);
+    report_device(a);
   } else {
     report(a, RILL_ERROR_MEMORY, "out of memory for scratch space");
   }

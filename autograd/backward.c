@@ -126,18 +126,21 @@ bool rill_vjp_wants(const rill_vjp *g, int i) {
   return edge->node || edge->leaf;
 }
 
-/* grad summed to the shape of `like`, in its dtype. */
-static rill_tensor *fit(rill_tensor *grad, const rill_array *like, const rill_op *op, int input) {
+/* grad summed to the shape of `like`, in the dtype that its receiver wants: the source's, but f32
+ * for a leaf in bf16, where many small contributions add up. */
+static rill_tensor *fit(rill_tensor *grad, const rill_array *like, bool leaf, const rill_op *op,
+                        int input) {
+  rill_dtype dtype = leaf && like->dtype == RILL_BF16 ? RILL_F32 : like->dtype;
   rill_context *ctx = grad->ctx;
   rill_shape want = rill_array_shape(like), have = rill_array_shape(&grad->array), both;
-  if (rill_shape_equal(want, have) && grad->array.dtype == like->dtype) return grad;
+  if (rill_shape_equal(want, have) && grad->array.dtype == dtype) return grad;
   if (!rill_shape_broadcast(want, have, &both) || !rill_shape_equal(both, have)) {
     rill_fail(ctx, RILL_ERROR_STATE,
               "%s: its derivative gave input %d, of shape %s, a gradient of shape %s", op->name,
               input, rill_shape_print(want).text, rill_shape_print(have).text);
     return NULL;
   }
-  rill_tensor *fitted = rilli_tensor_new(ctx, like->dtype, want, op->name);
+  rill_tensor *fitted = rilli_tensor_new(ctx, dtype, want, op->name);
   if (rill_is_void(fitted)) return NULL;
   rill_array to = fitted->array;
   int missing = have.rank - want.rank;
@@ -157,7 +160,8 @@ void rill_vjp_give(const rill_vjp *g, int i, rill_tensor *grad) {
   struct rilli_vjp_sink *sink = g->sink;
   if (!rill_vjp_wants(g, i) || sink->failed) return;
   rilli_check(grad, g->op->name, "a gradient given by its derivative");
-  rill_tensor *fitted = rill_is_void(grad) ? NULL : fit(grad, &g->like[i], g->op, i);
+  rill_tensor *fitted =
+      rill_is_void(grad) ? NULL : fit(grad, &g->like[i], sink->node->edge[i].leaf, g->op, i);
   if (!fitted || sink->count == sink->capacity) {
     sink->failed = true;
     return;

@@ -48,12 +48,11 @@ static void update_part(const rill_call *call, int64_t at, int64_t n) {
   }
   enum { BLOCK = 256 };
   rill_bf16 *w = (rill_bf16 *)in[W].data + at;
-  const rill_bf16 *g = (const rill_bf16 *)in[G].data + at;
-  float *master = (float *)in[MASTER].data + at, wide[BLOCK];
+  const float *g = (const float *)in[G].data + at;
+  float *master = (float *)in[MASTER].data + at;
   for (int64_t i = 0; i < n; i += BLOCK) {
     int64_t count = n - i < BLOCK ? n - i : BLOCK;
-    for (int64_t j = 0; j < count; j++) wide[j] = rill_bf16_to_f32(g[i + j]);
-    update_f32(master + i, wide, u + i, count, call->attr);
+    update_f32(master + i, g + i, u + i, count, call->attr);
     for (int64_t j = 0; j < count; j++) w[i + j] = rill_bf16_from_f32(master[i + j]);
   }
 }

@@ -8,8 +8,8 @@
 
 enum { RILLI_UPDATE_PIECE = 1 << 14 };
 
-/* The operands must be w, g (dtype of w), then states in f32 (f64 for f64), then, for bf16 only, a
- * master copy; all of one shape. */
+/* The operands must be w, then g and states in f32 (f64 for f64), then, for bf16 only, a master
+ * copy; all of one shape. */
 static inline bool rilli_update_infer(rill_infer *q, int states) {
   const rill_array *in = q->in;
   rill_dtype dtype = in[0].dtype, real = dtype == RILL_F64 ? RILL_F64 : RILL_F32;
@@ -19,9 +19,8 @@ static inline bool rilli_update_infer(rill_infer *q, int states) {
     if (!rill_present(&in[i])) continue;
     if (!rill_shape_equal(rill_array_shape(&in[i]), rill_array_shape(&in[0])))
       return rill_refuse(q, "operands must have one shape");
-    if (in[i].dtype != (i == 1 ? dtype : real))
-      return rill_refuse(q, "g must have the dtype of w, and states must be %s",
-                         rill_dtype_name(real));
+    if (in[i].dtype != real)
+      return rill_refuse(q, "g and states must be %s", rill_dtype_name(real));
   }
   if (rill_present(&in[master]) != (dtype == RILL_BF16))
     return rill_refuse(q, "a master copy goes with bf16 parameters, and only with these");

@@ -17,6 +17,7 @@ struct rilli_device {
   const char *name;
   rill_env env;
   const char *why;
+  rill_status status; /* of what `why` says; 0 = RILL_ERROR_DEVICE */
 
   void *(*alloc)(rilli_device *dev,
                  size_t bytes); /* aligned to 64 at least; NULL when memory is short */

@@ -47,7 +47,8 @@ struct rill_tensor {
 };
 
 /* Ends the program for misuse that no context can record. */
-_Noreturn void rilli_misuse(const char *function, const char *operand, const char *what);
+__attribute__((noreturn)) void rilli_misuse(const char *function, const char *operand,
+                                            const char *what);
 
 /* Checks a required operand: misuse when it is NULL, or (told reliably in debug builds) a tensor
  * whose scope has closed. Returns x. */

@@ -84,7 +84,8 @@ rill_tensor *rill_to_device(rill_tensor *x, rill_device_kind device);
 /* Marks a leaf as one whose gradient is wanted; returns x. Floating dtypes only. */
 rill_tensor *rill_require_grad(rill_tensor *x);
 bool rill_requires_grad(const rill_tensor *x); /* is it such a leaf, or computed from one? */
-/* The gradient, borrowed: NULL before any backward reached x. Same shape and dtype as x. */
+/* The gradient, borrowed: NULL before any backward reached x. Shape and dtype of x; f32 for bf16.
+ */
 rill_tensor *rill_grad(const rill_tensor *x);
 /* Forgets the gradient of x; the next backward starts from zero. */
 void rill_zero_grad(rill_tensor *x);

@@ -18,6 +18,10 @@
 #include "ops/ops.h"
 #include "tensor/dlpack.h"
 
+extern "C" {
+#include "tensor/internal.h"
+}
+
 namespace rill_test {
 
 using Values = std::vector<double>;
@@ -26,6 +30,18 @@ inline uint64_t seed() {
   const char *text = std::getenv("RILL_TEST_SEED");
   return text ? std::strtoull(text, nullptr, 10) : 20260101;
 }
+
+// RILL_TEST_DEVICE=cuda runs the tests on a GPU, measured against the CPU.
+inline rill_context_opts test_opts() {
+  const char *device = std::getenv("RILL_TEST_DEVICE");
+  rill_context_opts opts = {};
+  opts.seed = 7;
+  opts.on_error = RILL_CONTINUE;
+  opts.threads = 2;
+  opts.device = device && std::string(device) == "cuda" ? RILL_CUDA : RILL_CPU;
+  return opts;
+}
+inline bool on_gpu(const rill_context *ctx) { return rill_context_device(ctx) == RILL_CUDA; }
 
 // ---- samples ----
 
@@ -186,6 +202,18 @@ inline rill_tensor *wrap(rill_context *ctx, rill_dtype dtype, const rill_shape &
     std::vector<int64_t> size, stride;
   };
   int64_t count = static_cast<int64_t>(whole.size());
+  if (on_gpu(ctx)) {
+    rill_tensor *base = from_values(ctx, dtype, RILL_SHAPE(count), whole);
+    rill_array array = rill_array_of(base);
+    array.data =
+        static_cast<char *>(array.data) + shift * static_cast<int64_t>(rill_dtype_size(dtype));
+    array.rank = shape.rank;
+    for (int d = 0; d < shape.rank; d++) {
+      array.size[d] = shape.size[d];
+      array.stride[d] = stride[static_cast<size_t>(d)];
+    }
+    return rilli_tensor_view(base, &array, "wrap");
+  }
   Memory *m = new Memory{{}, Values(whole.size()), {}, stride};
   for (int d = 0; d < shape.rank; d++) m->size.push_back(shape.size[d]);
   rill_scope *scope = rill_scope_open(ctx);

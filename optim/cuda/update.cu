@@ -5,20 +5,20 @@
  *   sgd    u = momentum u + g;  w = shrink w - lr (nesterov ? g + momentum u : u)
  *
  * f32 and f64 in place; for bf16 the master copy in f32 is updated and w is the master rounded.
- * Grid, block, what a thread owns and limits: elements.cuh. AdamW moves 28 bytes an element of f32
- * or bf16. */
+ * Grid, block, what a thread owns and limits: elements.cuh. AdamW moves 28 bytes an element of f32,
+ * 30 of bf16. */
 #include "optim/attributes.h"
 #include "optim/cuda/elements.cuh"
 
 enum { E = RILLI_ELEMENTS };
 
-/* T is the dtype of w and g, R that of the state. `wide` is where the weights are kept: w itself or
+/* T is the dtype of w, R that of g and the state. `wide` is where the weights are kept: w itself or
  * the master copy; w is NULL in the first case. */
 template <typename T, typename R>
 struct adamw {
   T *w;
   R *wide;
-  const T *g;
+  const R *g;
   R *m, *v;
   R lr, shrink, b1, b2, c1, c2, root, eps;
 
@@ -49,7 +49,7 @@ template <typename T, typename R>
 struct sgd {
   T *w;
   R *wide;
-  const T *g;
+  const R *g;
   R *u;
   R lr, shrink, momentum, of_g, of_u;
 
@@ -87,7 +87,7 @@ static bool run_adamw(const rill_call *call) {
   adamw<T, R> work = {};
   work.w = master ? (T *)in[0].data : nullptr;
   work.wide = (R *)in[master ? 4 : 0].data;
-  work.g = (const T *)in[1].data;
+  work.g = (const R *)in[1].data;
   work.m = (R *)in[2].data, work.v = (R *)in[3].data;
   work.lr = (R)(attr->lr * attr->correct1), work.shrink = (R)attr->shrink;
   work.b1 = (R)attr->beta1, work.b2 = (R)attr->beta2;
@@ -105,7 +105,7 @@ static bool run_sgd(const rill_call *call) {
   sgd<T, R> work = {};
   work.w = master ? (T *)in[0].data : nullptr;
   work.wide = (R *)in[master ? 3 : 0].data;
-  work.g = (const T *)in[1].data;
+  work.g = (const R *)in[1].data;
   work.u = (R *)in[2].data;
   work.lr = (R)attr->lr, work.shrink = (R)attr->shrink, work.momentum = (R)attr->momentum;
   work.of_g = attr->nesterov ? 1 : 0;

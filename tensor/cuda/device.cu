@@ -15,6 +15,7 @@ bool rilli_cuda_fail(rilli_cuda *dev, const char *what, int error) {
   snprintf(dev->words, sizeof dev->words, "%s failed: %s (CUDA error %d)", what,
            dev->calls->error_text(error), error);
   dev->base.why = dev->words;
+  dev->base.status = RILL_ERROR_DEVICE;
   return false;
 }
 
@@ -24,9 +25,9 @@ static bool look_for_fault(rilli_cuda *dev) {
   if (found.kind == RILLI_FAULT_NONE) return true;
   memset(dev->fault, 0, sizeof *dev->fault);
   if (found.kind == RILLI_FAULT_INDEX) {
-    snprintf(dev->words, sizeof dev->words,
-             "%s: index %lld at position %lld is out of range [0, %lld)", found.op, found.value,
-             found.position, found.limit);
+    snprintf(dev->words, sizeof dev->words, "%s: index %lld at position %lld is outside [0, %lld)",
+             found.op, found.value, found.position, found.limit);
+    dev->base.status = RILL_ERROR_ARGUMENT;
   } else {
     snprintf(dev->words, sizeof dev->words, "a kernel wrote outside a buffer of %lld bytes",
              found.limit);

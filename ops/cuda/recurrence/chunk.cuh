@@ -109,5 +109,9 @@ static __device__ __forceinline__ void rilli_recur_copy(rilli_bf16 *tile, const 
 bool rilli_recur_prepare(rill_env *env, const rilli_recur_chunked &p);
 bool rilli_recur_sweep_one(rill_env *env, const rilli_recur_chunked &p);
 bool rilli_recur_sweep_two(rill_env *env, const rilli_recur_chunked &p);
+bool rilli_recur_reverse_one(rill_env *env, const rilli_recur_chunked &p);
+bool rilli_recur_reverse_two(rill_env *env, const rilli_recur_chunked &p);
+bool rilli_recur_gradients_one(rill_env *env, const rilli_recur_chunked &p);
+bool rilli_recur_gradients_two(rill_env *env, const rilli_recur_chunked &p);
 
 #endif /* RILL_OPS_CUDA_RECURRENCE_CHUNK_CUH_ */

@@ -1,0 +1,167 @@
+/* The backward sweep, from a sequence's last chunk to its first, bf16 on tensor cores. With dS, dR
+ * the gradients of the states at the chunk's end (names of chunk_sweep.cuh):
+ *
+ *   X = tail (dR k) + pairs^T (gbar alpha do) + gbar (q . k) do        what reaches gamma f
+ *   dF = X - J_R^T (alpha gamma X) or, for a plain sum, X;  dr = gamma dF;  dx = -d dr
+ *   dR_0 = whole dR + (am gbar alpha do)^T q + (am dx)^T k
+ *   du = clip'(u) dr                                   (stateless: dr = gbar (q . k) do)
+ *   X = tail (dS k) + pairs^T (s do) + [no residual] (q . k) do        what reaches beta e
+ *   dE = X - J^T (d beta X + du);  dv = beta dE + du;  dz = -(d beta dE + du)
+ *   dS_0 = whole dS + (am s do)^T q + (am dz)^T k
+ * It leaves dS, dR at the end of each chunk and dE, dF for chunk_gradients.cuh, and writes dv. The
+ * slope of the clip is the forward's.
+ *
+ * Grid, registers, shared memory and barriers: as in the forward sweep. dS, dR, dE, dF, du are f32,
+ * operands of products bf16. Bytes of a token and head at D = 128: 1024 of q, k, do, dv, 400 of
+ * scratch read, 768 to 1536 of scratch written, 256 of slopes. Limits: D = V = 64 or 128. */
+#ifndef RILL_OPS_CUDA_RECURRENCE_CHUNK_REVERSE_CUH_
+#define RILL_OPS_CUDA_RECURRENCE_CHUNK_REVERSE_CUH_
+
+#include "ops/cuda/recurrence/chunk_stage.cuh"
+
+template <int D, bool FITTED>
+struct rilli_recur_reverse_warp {
+  const rilli_recur_chunked &p;
+  rilli_state<D> dS, dR;
+  rilli_values du; /* and then dv */
+
+  /* The factors of the two reads of o. */
+  __device__ float of_s(const rilli_recur_stage<D> &c, int n, int e) const {
+    return p.residual && !p.gated ? 1.f : c.of(ALPHA, n, e);
+  }
+  __device__ float output_factor(const rilli_recur_stage<D> &c, int n, int e) const {
+    return p.gated ? c.of(FIT, n, e) : 1.f;
+  }
+  __device__ float of_r(const rilli_recur_stage<D> &c, int n, int e) const {
+    return output_factor(c, n, e) * c.of(ALPHA, n, e);
+  }
+
+  /* R over a chunk; leaves dr in du. */
+  __device__ __forceinline__ void pass_r(const rilli_recur_stage<D> &c, const rilli_packed &go,
+                                         rilli_bf16 *dwrites) {
+    rilli_packed a;
+    auto read = [&](int n, int e) { return of_r(c, n, e) * rilli_unpacked(go, n, e); };
+    rilli_zero(du);
+    rilli_read_state<D>(du, dR, c.k);
+    rilli_each_value([&](int n, int e) {
+      float own = output_factor(c, n, e) * c.of(OWN, n, e);
+      du[n][e] = c.of(TAIL, n, e) * du[n][e] + own * rilli_unpacked(go, n, e);
+    });
+    rilli_pack_values(a, read);
+    rilli_mix_up(du, a, c.pairs);
+    if (p.delta) {
+      rilli_pack_values(
+          a, [&](int n, int e) { return -c.of(ALPHA, n, e) * c.of(FIT, n, e) * du[n][e]; });
+      rilli_mix_up(du, a, c.solve_r);
+    }
+    rilli_pack_values(a, [&](int n, int e) { return du[n][e]; });
+    rilli_store_packed(dwrites, a);
+    rilli_each_value([&](int n, int e) { du[n][e] *= c.of(FIT, n, e); });
+    rilli_fade_state<D>(dR, c.whole());
+    rilli_pack_values(a, [&](int n, int e) { return c.of(BEFORE, n, e) * read(n, e); });
+    rilli_write_state<D>(dR, a, c.q);
+    if (!p.delta) return;
+    rilli_pack_values(a, [&](int n, int e) {
+      return -c.of(BEFORE, n, e) * c.of(ALPHA, n, e) * du[n][e];
+    });
+    rilli_write_state<D>(dR, a, c.k);
+  }
+
+  /* From the gradient of r to that of the residual before the clip. */
+  __device__ __forceinline__ void unclip(const rilli_recur_stage<D> &c, const rilli_packed &go,
+                                         const rilli_bf16 *slopes) {
+    rilli_packed slope;
+    rilli_load_packed(slope, slopes);
+    if (!FITTED)
+      rilli_each_value([&](int n, int e) {
+        du[n][e] = output_factor(c, n, e) * c.of(OWN, n, e) * rilli_unpacked(go, n, e);
+      });
+    rilli_each_value([&](int n, int e) { du[n][e] *= rilli_unpacked(slope, n, e); });
+  }
+
+  /* S over a chunk; leaves dv in du. */
+  __device__ __forceinline__ void pass_s(const rilli_recur_stage<D> &c, const rilli_packed &go,
+                                         rilli_bf16 *dwrites) {
+    rilli_packed a;
+    rilli_values x;
+    auto read = [&](int n, int e) { return of_s(c, n, e) * rilli_unpacked(go, n, e); };
+    auto back = [&](int n, int e) {
+      float value = p.delta ? c.of(ALPHA, n, e) * c.of(WRITE, n, e) * x[n][e] : 0.f;
+      return -(value + du[n][e]);
+    };
+    rilli_zero(x);
+    rilli_read_state<D>(x, dS, c.k);
+    rilli_each_value([&](int n, int e) {
+      x[n][e] *= c.of(TAIL, n, e);
+      if (!p.residual) x[n][e] += c.of(OWN, n, e) * rilli_unpacked(go, n, e);
+    });
+    rilli_pack_values(a, read);
+    rilli_mix_up(x, a, c.pairs);
+    if (p.reads()) {
+      rilli_pack_values(a, back);
+      rilli_mix_up(x, a, c.solve_s);
+    }
+    rilli_pack_values(a, [&](int n, int e) { return x[n][e]; });
+    rilli_store_packed(dwrites, a);
+    rilli_fade_state<D>(dS, c.whole());
+    rilli_pack_values(a, [&](int n, int e) { return c.of(BEFORE, n, e) * read(n, e); });
+    rilli_write_state<D>(dS, a, c.q);
+    if (p.reads()) {
+      rilli_pack_values(a, [&](int n, int e) { return c.of(BEFORE, n, e) * back(n, e); });
+      rilli_write_state<D>(dS, a, c.k);
+    }
+    rilli_each_value([&](int n, int e) { du[n][e] += c.of(WRITE, n, e) * x[n][e]; });
+  }
+};
+
+template <int D, bool FITTED>
+static __global__ void __launch_bounds__(2 * D) reverse(rilli_recur_chunked p) {
+  int slices = D / p.slice, warp = threadIdx.x / 32;
+  int64_t item = blockIdx.x / slices, sequence = item / p.H, head = item % p.H;
+  int block_column = blockIdx.x % slices * p.slice, column = block_column + 16 * warp;
+  int64_t first = p.first_chunk(sequence), last = p.first_chunk(sequence + 1) - 1;
+  int64_t row = (item * D + column) * D;
+  rilli_recur_reverse_warp<D, FITTED> w = {p};
+  rilli_load_state<D>(w.dS, p.ds_end ? p.ds_end + row : nullptr);
+  if (FITTED) rilli_load_state<D>(w.dR, p.dr_end ? p.dr_end + row : nullptr);
+  auto begin = [&](int64_t chunk) {
+    if (chunk < first) return;
+    rilli_recur_stage<D>(p, (last - chunk) % p.stages)
+        .copy(p, p.go, chunk, head, rilli_recur_span_at(p, sequence, chunk), block_column);
+  };
+  begin(last);
+  for (int64_t chunk = last; chunk >= first; chunk--) {
+    rilli_recur_stage<D> c(p, (last - chunk) % p.stages);
+    rilli_recur_span span = rilli_recur_span_at(p, sequence, chunk);
+    int64_t index = chunk * p.H + head, part = index * p.parts();
+    rilli_copy_wait<0>();
+    __syncthreads();
+    if (p.stages > 1) begin(chunk - 1);
+    rilli_bf16 *dstates = p.dstates + (part * D + column) * D;
+    rilli_bf16 *dwrites = p.dwrites + (part * (D / 16) + column / 16) * PACKED_WARP;
+    rilli_store_state<D>(dstates, w.dS);
+    if (FITTED) rilli_store_state<D>(dstates + D * D, w.dR);
+    rilli_packed go;
+    c.load_values(go, warp);
+    rilli_zero(w.du);
+    if (FITTED) w.pass_r(c, go, dwrites + D / 16 * PACKED_WARP);
+    if (p.residual)
+      w.unclip(c, go, p.slopes + (index * (D / 16) + column / 16) * PACKED_WARP);
+    w.pass_s(c, go, dwrites);
+    rilli_store_values(p.dv + (span.first * p.H + head) * D + column, p.H * D, span.tokens, w.du);
+    if (p.stages > 1) continue;
+    __syncthreads();
+    begin(chunk - 1);
+  }
+  if (p.ds0) rilli_store_state<D>(p.ds0 + row, w.dS);
+  if (FITTED && p.dr0) rilli_store_state<D>(p.dr0 + row, w.dR);
+}
+
+template <int D, bool FITTED>
+static bool rilli_recur_reverse_run(rill_env *env, const rilli_recur_chunked &p) {
+  size_t shared = p.stages * rilli_recur_stage<D>::bytes(p.slice, FITTED);
+  return rilli_launch(env, reverse<D, FITTED>, rilli_grid_of(p.N * p.H * (D / p.slice)),
+                      2 * p.slice, shared, p);
+}
+
+#endif /* RILL_OPS_CUDA_RECURRENCE_CHUNK_REVERSE_CUH_ */
