@@ -63,6 +63,25 @@ extern "C" bool rilli_cuda_recur_chunk(const rill_call *call) {
 }
 
 extern "C" bool rilli_cuda_recur_chunk_backward(const rill_call *call) {
-  (void)call;
-  return false;
+  const rill_array *in = call->in;
+  rill_env *env = call->env;
+  rilli_recur_chunked p = {};
+  if (!lay_out(call, &p)) return false;
+  lay_out_states(&p, &in[STATES]);
+  int64_t states = p.chunks * p.H * (p.fitted ? 2 : 1);
+  p.dstates = (rilli_bf16 *)rill_env_alloc(env, (size_t)(states * p.V * p.D) * sizeof(rilli_bf16));
+  p.dwrites =
+      (rilli_bf16 *)rill_env_alloc(env, (size_t)(states * CHUNK * p.V) * sizeof(rilli_bf16));
+  if (!p.dstates || !p.dwrites) return false;
+  p.go = rilli_recur_operand<const rilli_bf16>(&in[DO]);
+  p.ds_end = rilli_recur_operand<const float>(&in[DS]);
+  p.dr_end = rilli_recur_operand<const float>(&in[DR]);
+  void *to[R0 + 1];
+  for (int i = Q; i <= R0; i++) to[i] = rill_present(&in[i]) ? call->out[i].data : nullptr;
+  p.dq = (rilli_bf16 *)to[Q], p.dk = (rilli_bf16 *)to[K], p.dv = (rilli_bf16 *)to[V];
+  p.dg = (float *)to[G], p.dbeta = (float *)to[BETA], p.dgamma = (float *)to[GAMMA];
+  p.ds0 = (float *)to[S0], p.dr0 = (float *)to[R0];
+  return rilli_recur_prepare(env, p) &&
+         (p.fitted ? rilli_recur_reverse_two : rilli_recur_reverse_one)(env, p) &&
+         (p.fitted ? rilli_recur_gradients_two : rilli_recur_gradients_one)(env, p);
 }

@@ -61,9 +61,8 @@ struct rilli_recur_reverse_warp {
     rilli_pack_values(a, [&](int n, int e) { return c.of(BEFORE, n, e) * read(n, e); });
     rilli_write_state<D>(dR, a, c.q);
     if (!p.delta) return;
-    rilli_pack_values(a, [&](int n, int e) {
-      return -c.of(BEFORE, n, e) * c.of(ALPHA, n, e) * du[n][e];
-    });
+    rilli_pack_values(
+        a, [&](int n, int e) { return -c.of(BEFORE, n, e) * c.of(ALPHA, n, e) * du[n][e]; });
     rilli_write_state<D>(dR, a, c.k);
   }
 
@@ -84,12 +83,12 @@ struct rilli_recur_reverse_warp {
                                          rilli_bf16 *dwrites) {
     rilli_packed a;
     rilli_values x;
+    rilli_zero(x);
     auto read = [&](int n, int e) { return of_s(c, n, e) * rilli_unpacked(go, n, e); };
     auto back = [&](int n, int e) {
       float value = p.delta ? c.of(ALPHA, n, e) * c.of(WRITE, n, e) * x[n][e] : 0.f;
       return -(value + du[n][e]);
     };
-    rilli_zero(x);
     rilli_read_state<D>(x, dS, c.k);
     rilli_each_value([&](int n, int e) {
       x[n][e] *= c.of(TAIL, n, e);
@@ -145,8 +144,7 @@ static __global__ void __launch_bounds__(2 * D) reverse(rilli_recur_chunked p) {
     c.load_values(go, warp);
     rilli_zero(w.du);
     if (FITTED) w.pass_r(c, go, dwrites + D / 16 * PACKED_WARP);
-    if (p.residual)
-      w.unclip(c, go, p.slopes + (index * (D / 16) + column / 16) * PACKED_WARP);
+    if (p.residual) w.unclip(c, go, p.slopes + (index * (D / 16) + column / 16) * PACKED_WARP);
     w.pass_s(c, go, dwrites);
     rilli_store_values(p.dv + (span.first * p.H + head) * D + column, p.H * D, span.tokens, w.du);
     if (p.stages > 1) continue;
