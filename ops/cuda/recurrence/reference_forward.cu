@@ -8,6 +8,7 @@
  * run in the final states' memory. Barriers: two a token. State and sums: f32 (f64). A token moves
  * its q, k once a block; a state is read once and written once. */
 #include "ops/cuda/recurrence/reference_token.cuh"
+#include "ops/cuda/recurrence/step.cuh"
 
 enum { ROWS = 8 };
 
@@ -89,6 +90,7 @@ static bool run(const rill_call *call) {
 }
 
 extern "C" bool rilli_cuda_recur_reference(const rill_call *call) {
+  if (rilli_recur_step_fits(call)) return rilli_recur_step_run(call);
   bool done = false;
   RILLI_DISPATCH_FLOAT(call->in[Q].dtype, T, done = run<T>(call));
   return done;
