@@ -77,9 +77,12 @@ static rill_tensor *body(const rill_lm *f, rill_tensor *ids, rill_state *state) 
   return x;
 }
 
+static rill_tensor *output_weight(const rill_lm *f) {
+  return f->head ? f->head->weight : f->embed->weight;
+}
+
 static rill_tensor *logits(const rill_lm *f, rill_tensor *x) {
-  x = rill_rmsnorm_apply(f->norm, x);
-  return f->head ? rill_linear_apply(f->head, x) : rill_linear_op(x, f->embed->weight, NULL);
+  return rill_linear_op(rill_rmsnorm_apply(f->norm, x), output_weight(f), NULL);
 }
 
 static bool check_ids(rill_tensor *ids) {
@@ -115,8 +118,9 @@ rill_tensor *rill_lm_next(const rill_lm *f, rill_tensor *ids, rill_state *state)
 rill_tensor *rill_lm_loss(const rill_lm *f, rill_tensor *ids, rill_tensor *targets) {
   if (!f || !check_ids(ids)) return rilli_layer_missing(ids);
   rill_scope *scope = rill_module_enter(f->module, ids);
-  rill_tensor *y = logits(f, body(f, ids, NULL));
-  return rill_module_leave(f->module, scope, rill_cross_entropy(y, targets));
+  rill_tensor *x = rill_rmsnorm_apply(f->norm, body(f, ids, NULL));
+  return rill_module_leave(f->module, scope,
+                           rill_linear_cross_entropy(x, output_weight(f), targets));
 }
 
 /* ---- counting ---- */

@@ -145,6 +145,10 @@ rill_tensor *rill_qk_prepare(rill_tensor *x, bool silu, bool norm, double eps);
  * classes], target [...] i32 or i64. Rank 0, f32 (f64). No target left: 0 (and zero gradients). */
 rill_tensor *rill_cross_entropy_ignoring(rill_tensor *logits, rill_tensor *target, int64_t ignore);
 rill_tensor *rill_cross_entropy(rill_tensor *logits, rill_tensor *target); /* ignore = -100 */
+/* The cross entropy of rill_linear_op(x, weight, NULL), in blocks of rows: the logits never exist
+ * whole, in training as in evaluation. x [..., K], weight [classes, K], target [...] (-100 = not
+ * counted). */
+rill_tensor *rill_linear_cross_entropy(rill_tensor *x, rill_tensor *weight, rill_tensor *target);
 /* Rotary positions on pairs (i, i + D/2): x [B, T, H, D], D even. Token t turns by (t + offset) /
  * base^(2i/D); base 0 = 10000 */
 rill_tensor *rill_rotary(rill_tensor *x, int64_t offset, double base);
