@@ -19,11 +19,11 @@
 #include "tensor/io.h"
 
 static struct {
-  const char *data, *validation, *out, *model, *device, *schedule, *prompt;
+  const char *data, *validation, *out, *model, *device, *dtype, *schedule, *prompt;
   int64_t layers, width, heads, seq, batch, accumulate, steps, warmup, seed, threads,
       validate_every, validation_bytes;
   int64_t save_every, keep, log_every, sample;
-  double lr, min_lr, weight_decay, clip, stop_after;
+  double lr, min_lr, weight_decay, clip, stop_after, beta1, beta2;
   bool resume, quiet, recompute;
 } opt;
 
@@ -67,7 +67,7 @@ static const lm_option table[] = {
      .help = "folder of checkpoints, log.jsonl and report.html"},
     {"resume", LM_FLAG, &opt.resume, NULL, .help = "go on from the latest checkpoint in --out"},
     {"save-every", LM_INT, &opt.save_every, "200",
-     .help = "steps between checkpoints; 0 = only at the end", .min = 0, .max = 1e12},
+     .help = "steps between checkpoints; 0 = only at the end, -1 = never", .min = -1, .max = 1e12},
     {"keep", LM_INT, &opt.keep, "2", .help = "newest checkpoints that are kept", .min = 1,
      .max = 1e6},
     {"validate-every", LM_INT, &opt.validate_every, "100",
@@ -82,6 +82,11 @@ static const lm_option table[] = {
      .max = 1e6},
     {"device", LM_CHOICE, &opt.device, "cpu", .group = "Machine", .help = "where to compute",
      .choices = "cpu|cuda"},
+    {"dtype", LM_CHOICE, &opt.dtype, "auto",
+     .help = "of weights and activations; bf16 keeps its master weights and sums in f32; auto: f32 "
+             "on the "
+             "CPU, bf16 on a GPU",
+     .choices = "auto|f32|bf16"},
     {"threads", LM_INT, &opt.threads, "0",
      .help = "CPU threads; 0 = all; results do not depend on it", .min = 0, .max = 1024},
     {0}};
@@ -93,21 +98,49 @@ static bool ends_with(const char *text, const char *end) {
   return n >= m && strcmp(text + n - m, end) == 0;
 }
 
+static bool is_default(const lm_args *args, const char *name) {
+  return lm_args_source(args, name) == LM_FROM_DEFAULT;
+}
+
+static void take_float(const lm_args *args, const char *name, double value, double *option) {
+  if (value > 0 && is_default(args, name)) *option = value;
+}
+
+/* What a model's file says of its training holds where the command line is silent. It counts in
+ * tokens; here they become steps. */
+static void take_training(const lm_args *args, const rill_lm_training *t) {
+  take_float(args, "lr", t->lr, &opt.lr);
+  take_float(args, "min-lr", t->min_lr, &opt.min_lr);
+  take_float(args, "weight-decay", t->weight_decay, &opt.weight_decay);
+  take_float(args, "clip", t->clip, &opt.clip);
+  opt.beta1 = t->beta1;
+  opt.beta2 = t->beta2;
+  int64_t micro = opt.batch * opt.seq;
+  if (t->batch_tokens > micro && is_default(args, "accumulate"))
+    opt.accumulate = t->batch_tokens / micro;
+  int64_t update = micro * opt.accumulate;
+  if (t->total_tokens > 0 && is_default(args, "steps"))
+    opt.steps = (t->total_tokens + update - 1) / update;
+  if (t->warmup_tokens > 0 && is_default(args, "warmup")) opt.warmup = t->warmup_tokens / update;
+}
+
 /* A preset with the sizes of the command line, or a file whose sizes hold. */
 static bool configure(rill_context *ctx, const lm_args *args, rill_lm_config *config, char *err) {
   char message[RILL_CONFIG_MESSAGE];
   if (ends_with(opt.model, ".json")) {
-    if (!rill_lm_config_load(ctx, opt.model, config, NULL))
+    rill_lm_training training;
+    if (!rill_lm_config_load(ctx, opt.model, config, &training))
       return lm_fail(err, "%s", rill_error(ctx));
+    take_training(args, &training);
   } else if (!rill_lm_preset(opt.model, config)) {
     const char *near = lm_nearest(opt.model, rill_lm_presets);
     return lm_fail(err, "--model: there is no model `%s`%s%s%s", opt.model,
                    near ? "; did you mean `" : "", near ? near : "", near ? "`?" : "");
   }
   bool sized = ends_with(opt.model, ".json") || strncmp(opt.model, "paper_", 6) == 0;
-  if (!sized || lm_args_source(args, "layers") != LM_FROM_DEFAULT) config->layers = opt.layers;
-  if (!sized || lm_args_source(args, "width") != LM_FROM_DEFAULT) config->width = opt.width;
-  if (!sized || lm_args_source(args, "heads") != LM_FROM_DEFAULT) config->heads = opt.heads;
+  if (!sized || !is_default(args, "layers")) config->layers = opt.layers;
+  if (!sized || !is_default(args, "width")) config->width = opt.width;
+  if (!sized || !is_default(args, "heads")) config->heads = opt.heads;
   if (!sized) config->vocab = 256;
   if (!rill_lm_resolve(config, message)) return lm_fail(err, "--model %s: %s", opt.model, message);
   return true;
@@ -217,13 +250,20 @@ static void banner(lm_progress *p, const lm_model *model, const lm_corpus *corpu
   const rill_lm_config *c = &model->lm->config;
   lm_progress_fact(p, "device", "%s, %d threads", rill_context_device_name(model->ctx),
                    rill_context_threads(model->ctx));
-  lm_progress_fact(p, "model",
-                   "%s, %s parameters: %" PRId64 " layers of width %" PRId64 ", %" PRId64 " heads",
-                   opt.model, count, c->layers, c->width, c->heads);
+  lm_progress_fact(
+      p, "model",
+      "%s, %s parameters: %" PRId64 " layers of width %" PRId64 ", %" PRId64 " heads, %s",
+      opt.model, count, c->layers, c->width, c->heads, rill_dtype_name(dtype_of(model->ctx)));
   lm_progress_fact(p, "text", "%s: %s to train on, %s held out", opt.data, train, held_out);
   lm_progress_fact(p, "update",
                    "%" PRId64 " tokens: %" PRId64 " x %" PRId64 " windows of %" PRId64 " bytes",
                    opt.batch * opt.accumulate * opt.seq, opt.accumulate, opt.batch, opt.seq);
+}
+
+static rill_dtype dtype_of(const rill_context *ctx) {
+  bool gpu = rill_context_device(ctx) == RILL_CUDA;
+  if (strcmp(opt.dtype, "auto") == 0) return gpu ? RILL_BF16 : RILL_F32;
+  return strcmp(opt.dtype, "bf16") == 0 ? RILL_BF16 : RILL_F32;
 }
 
 static int train(const lm_args *args, rill_context *ctx, char *err) {
@@ -232,10 +272,10 @@ static int train(const lm_args *args, rill_context *ctx, char *err) {
   lm_model model;
   lm_trainer_result result;
   lm_progress progress = lm_progress_new(stdout, opt.quiet, opt.log_every);
+  if (!configure(ctx, args, &config, err)) return 2;
   rill_schedule schedule = {
       .peak = opt.lr, .low = opt.min_lr, .warmup = opt.warmup, .total = opt.steps};
   rill_schedule_find(opt.schedule, &schedule.kind);
-  if (!configure(ctx, args, &config, err)) return 2;
   if (config.vocab < 256) {
     lm_fail(err, "--model %s: its vocabulary of %" PRId64 " cannot hold the 256 bytes", opt.model,
             config.vocab);
@@ -247,11 +287,14 @@ static int train(const lm_args *args, rill_context *ctx, char *err) {
     return LM_FAILED;
   char *text = rill_lm_config_print(ctx, &config, NULL);
   int code = LM_FAILED;
-  if (text && lm_make_folder(opt.out, err) && lm_model_new(&model, ctx, &config)) {
+  if (text && lm_make_folder(opt.out, err) && lm_model_new(&model, ctx, &config, dtype_of(ctx))) {
     model.lm->recompute = opt.recompute;
     banner(&progress, &model, &corpus);
-    rill_optim *adamw = rill_adamw_new(
-        rill_params(model.net), (rill_adamw_opts){.lr = opt.lr, .weight_decay = opt.weight_decay});
+    rill_optim *adamw =
+        rill_adamw_new(rill_params(model.net), (rill_adamw_opts){.lr = opt.lr,
+                                                                 .weight_decay = opt.weight_decay,
+                                                                 .beta1 = opt.beta1,
+                                                                 .beta2 = opt.beta2});
     lm_trainer_opts opts = {.steps = opt.steps,
                             .seq = opt.seq,
                             .batch = opt.batch,

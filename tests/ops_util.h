@@ -17,6 +17,7 @@
 #include "autograd/op.h"
 #include "ops/ops.h"
 #include "tensor/dlpack.h"
+#include "tests/device_util.h"
 
 extern "C" {
 #include "tensor/internal.h"
@@ -30,18 +31,6 @@ inline uint64_t seed() {
   const char *text = std::getenv("RILL_TEST_SEED");
   return text ? std::strtoull(text, nullptr, 10) : 20260101;
 }
-
-// RILL_TEST_DEVICE=cuda runs the tests on a GPU, measured against the CPU.
-inline rill_context_opts test_opts() {
-  const char *device = std::getenv("RILL_TEST_DEVICE");
-  rill_context_opts opts = {};
-  opts.seed = 7;
-  opts.on_error = RILL_CONTINUE;
-  opts.threads = 2;
-  opts.device = device && std::string(device) == "cuda" ? RILL_CUDA : RILL_CPU;
-  return opts;
-}
-inline bool on_gpu(const rill_context *ctx) { return rill_context_device(ctx) == RILL_CUDA; }
 
 // ---- samples ----
 

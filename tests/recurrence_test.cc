@@ -125,6 +125,7 @@ TEST_P(EveryRule, StepsAreTheWhole) {
   Result want = recur::oracle(p);
   rill_context_opts copts = {};
   copts.on_error = RILL_CONTINUE;
+  copts.device = rill_test::test_opts().device;
   rill_context *ctx = rill_context_new(copts);
   rill_tensor *s = recur::tensor(ctx, RILL_F64, RILL_SHAPE(1, p.H, p.V, p.D), p.s0);
   rill_tensor *r = p.r0.empty() ? nullptr : recur::tensor(ctx, RILL_F64, RILL_SHAPE(1, p.H, p.V, p.D), p.r0);

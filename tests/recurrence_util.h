@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "ops/ops.h"
+#include "tests/device_util.h"
 
 namespace recur {
 
@@ -167,6 +168,7 @@ inline Result run(const Problem &p, const Options &opt) {
   rill_context_opts copts = {};
   copts.on_error = RILL_CONTINUE;
   copts.threads = opt.threads;
+  copts.device = rill_test::test_opts().device;
   rill_context *ctx = rill_context_new(copts);
   rill_dtype real = opt.dtype == RILL_F64 ? RILL_F64 : RILL_F32;
   int64_t N = opt.offsets.empty() ? p.B : static_cast<int64_t>(opt.offsets.size()) - 1;

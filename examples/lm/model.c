@@ -26,9 +26,10 @@ bool lm_context_open(rill_context **ctx, const char *device, int64_t threads, in
   return false;
 }
 
-bool lm_model_new(lm_model *model, rill_context *ctx, const rill_lm_config *config) {
+bool lm_model_new(lm_model *model, rill_context *ctx, const rill_lm_config *config,
+                  rill_dtype dtype) {
   model->ctx = ctx;
-  model->net = rill_module_new_with(ctx, rill_lm_module_opts(config, RILL_F32));
+  model->net = rill_module_new_with(ctx, rill_lm_module_opts(config, dtype));
   model->lm = rill_lm_new(model->net, config);
   return model->lm && !rill_error(ctx);
 }
@@ -41,7 +42,8 @@ bool lm_model_load(lm_model *model, rill_context *ctx, const char *path) {
     return false;
   }
   snprintf(file, sizeof file, "%s/config.json", folder);
-  if (!rill_lm_config_load(ctx, file, &config, NULL) || !lm_model_new(model, ctx, &config))
+  if (!rill_lm_config_load(ctx, file, &config, NULL) ||
+      !lm_model_new(model, ctx, &config, RILL_F32))
     return false;
   snprintf(file, sizeof file, "%s/model.safetensors", folder);
   rill_safetensors *weights = rill_safetensors_open(ctx, file);

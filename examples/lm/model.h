@@ -23,7 +23,8 @@ bool lm_context_open(rill_context **ctx, const char *device, int64_t threads, in
                      char *err);
 
 /* A new model in ctx. Errors are recorded in the context; false after one. */
-bool lm_model_new(lm_model *model, rill_context *ctx, const rill_lm_config *config);
+bool lm_model_new(lm_model *model, rill_context *ctx, const rill_lm_config *config,
+                  rill_dtype dtype);
 
 /* The model of a checkpoint: `path` is a folder with config.json and model.safetensors, or a run
  * folder, whose latest checkpoint is taken. Errors are recorded in ctx. */

@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "examples/lm/checkpoint.h"
 #include "examples/lm/runlog.h"
@@ -86,6 +87,20 @@ static bool save(loop *l) {
   return true;
 }
 
+/* Part of the GPU's peak in bf16 that 6 operations a parameter and token make; 0 where the peak is
+ * not known. */
+static double utilisation(const loop *l, const lm_record *record) {
+  static const struct {
+    const char *name;
+    double peak; /* operations a second, dense */
+  } card[] = {{"H100", 989e12}, {"H200", 989e12}, {"A100", 312e12}};
+  const char *name = rill_context_device_name(l->model->ctx);
+  double work = 6 * (double)rill_params_count(rill_params(l->model->net)) * (double)record->tokens;
+  for (size_t i = 0; i < sizeof card / sizeof card[0]; i++)
+    if (strstr(name, card[i].name)) return work / record->seconds / card[i].peak;
+  return 0;
+}
+
 /* Everything after the update of a step. */
 static lm_trainer_exit after_step(loop *l, lm_record *record, lm_trainer_result *result,
                                   char *err) {
@@ -98,7 +113,9 @@ static lm_trainer_exit after_step(loop *l, lm_record *record, lm_trainer_result 
                   .norm = record->norm,
                   .lr = record->lr,
                   .seconds = record->seconds,
-                  .tokens = record->tokens};
+                  .tokens = record->tokens,
+                  .mfu = utilisation(l, record),
+                  .memory_bytes = rill_memory_used(l->model->ctx).peak_bytes};
   lm_progress_step(l->progress, &line);
   if (record->skipped) {
     lm_progress_say(l->progress,
@@ -121,7 +138,8 @@ static lm_trainer_exit after_step(loop *l, lm_record *record, lm_trainer_result 
                      record->step, record->validation, record->validation / log(2));
   }
   if (!lm_runlog_write(&l->log, record, err)) return LM_FAILED;
-  if (last || (o->save_every && record->step % o->save_every == 0)) {
+  bool saves = last ? o->save_every >= 0 : o->save_every > 0 && record->step % o->save_every == 0;
+  if (saves) {
     if (!save(l)) {
       lm_fail(err, "%s", rill_error(l->model->ctx));
       return LM_FAILED;
@@ -139,7 +157,7 @@ static lm_trainer_exit run(loop *l, lm_trainer_result *result, char *err) {
       result->interrupted = true;
       lm_progress_say(l->progress, "stopped after step %" PRId64 "; go on with --resume",
                       l->state.step);
-      if (l->state.step > 0 && !save(l)) code = LM_FAILED;
+      if (l->state.step > 0 && o->save_every >= 0 && !save(l)) code = LM_FAILED;
       break;
     }
     if (!rill_scope_reset(l->turn)) break;

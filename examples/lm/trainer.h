@@ -21,7 +21,7 @@ typedef struct {
   double clip;              /* of the global gradient norm; 0 = none */
   int64_t validate_every;   /* steps; 0 = only at the end */
   int64_t validation_bytes; /* how much of the held-out text is read each time */
-  int64_t save_every, keep; /* checkpoints; 0 = only at the end */
+  int64_t save_every, keep; /* checkpoints; 0 = only at the end, -1 = never */
   const char *out;          /* the run's folder */
   uint64_t seed, fingerprint;
   bool resume;

@@ -1,11 +1,9 @@
 /* A training step of a language model: time, tokens a second, peak memory of its tensors.
  *
- *   bazel run //tests:bench/step_bench [-- lengths]
- *
- *   step_bench                 the sizes that step_torch.py has by default: compare the two on the
- * same cores step_bench lengths         rdn and transformer at T = 1k .. 16k: what grows with the
- * length
- */
+ *   step_bench                   the sizes that step_torch.py has by default: compare the two on
+ * the same cores step_bench lengths           rdn and transformer at T = 1k .. 16k: what grows with
+ * the length step_bench cuda [MODEL...]   the paper's 1.5B models on a GPU, bf16, 8 x 4096 tokens;
+ * MODEL is one of them (gdn, rdn, ...), "recompute" for those behind it */
 #include <inttypes.h>
 #include <string.h>
 
@@ -33,10 +31,32 @@ static void step(void *user) {
   rill_scope_close(scope);
 }
 
+typedef struct {
+  rill_device_kind device;
+  rill_dtype dtype;
+  bool recompute;
+  double seconds;
+} how;
+
 /* A fresh context, so that models do not share memory. */
-static bool measure(const char *model, int64_t layers, int64_t width, int64_t heads, int64_t hidden,
-                    int64_t B, int64_t T, double seconds) {
-  job j = {.ctx = rill_context_new((rill_context_opts){.seed = 1})};
+static bool measure(const rill_lm_config *config, how how, int64_t B, int64_t T) {
+  job j = {.ctx = rill_context_new((rill_context_opts){.seed = 1, .device = how.device})};
+  j.net = rill_module_new_with(j.ctx, rill_lm_module_opts(config, how.dtype));
+  j.lm = rill_lm_new(j.net, config);
+  j.lm->recompute = how.recompute;
+  j.opt = rill_adamw_new(rill_params(j.net), (rill_adamw_opts){.lr = 1e-3, .weight_decay = 0.1});
+  j.ids = rill_randint(j.ctx, RILL_I32, RILL_SHAPE(B, T), 0, config->vocab);
+  j.targets = rill_randint(j.ctx, RILL_I32, RILL_SHAPE(B, T), 0, config->vocab);
+  bench_time t = bench_run(step, &j, how.seconds);
+  rill_memory used = rill_memory_used(j.ctx);
+  printf("%-18s %9" PRId64 " %4" PRId64 " x %-6" PRId64 " %10.1f %10.1f %10.1f %12.0f %10.1f\n",
+         config->model, rill_params_count(rill_params(j.net)), B, T, 1e3 * t.median, 1e3 * t.low,
+         1e3 * t.high, (double)(B * T) / t.median, 1e-6 * (double)used.peak_bytes);
+  return rill_context_free(j.ctx) == 0;
+}
+
+static bool small(const char *model, int64_t layers, int64_t width, int64_t heads, int64_t hidden,
+                  int64_t B, int64_t T, double seconds) {
   rill_lm_config config;
   if (!rill_lm_preset(model, &config)) return false;
   config.vocab = 256;
@@ -44,34 +64,46 @@ static bool measure(const char *model, int64_t layers, int64_t width, int64_t he
   config.width = width;
   config.heads = heads;
   config.hidden = hidden;
-  j.net = rill_module_new_with(j.ctx, rill_lm_module_opts(&config, RILL_F32));
-  j.lm = rill_lm_new(j.net, &config);
-  j.opt = rill_adamw_new(rill_params(j.net), (rill_adamw_opts){.lr = 1e-3, .weight_decay = 0.1});
-  j.ids = rill_randint(j.ctx, RILL_I32, RILL_SHAPE(B, T), 0, 256);
-  j.targets = rill_randint(j.ctx, RILL_I32, RILL_SHAPE(B, T), 0, 256);
-  bench_time t = bench_run(step, &j, seconds);
-  rill_memory used = rill_memory_used(j.ctx);
-  printf("%-18s %9" PRId64 " %4" PRId64 " x %-6" PRId64 " %10.1f %10.1f %10.1f %12.0f %10.1f\n",
-         model, rill_params_count(rill_params(j.net)), B, T, 1e3 * t.median, 1e3 * t.low,
-         1e3 * t.high, (double)(B * T) / t.median, 1e-6 * (double)used.peak_bytes);
-  return rill_context_free(j.ctx) == 0;
+  return measure(&config, (how){.seconds = seconds}, B, T);
+}
+
+static bool paper(const char *model, bool recompute) {
+  char name[64];
+  rill_lm_config config;
+  snprintf(name, sizeof name, "paper_%s", model);
+  if (!rill_lm_preset(name, &config)) {
+    fprintf(stderr, "step_bench: there is no model %s\n", name);
+    return false;
+  }
+  how how = {.device = RILL_CUDA, .dtype = RILL_BF16, .recompute = recompute, .seconds = 8};
+  return measure(&config, how, 8, 4096);
 }
 
 int main(int argc, char **argv) {
-  rill_context *ctx = rill_context_new((rill_context_opts){.seed = 1});
+  bool gpu = argc > 1 && strcmp(argv[1], "cuda") == 0, done = true, recompute = false;
+  rill_context *ctx =
+      rill_context_new((rill_context_opts){.seed = 1, .device = gpu ? RILL_CUDA : RILL_CPU});
   bench_machine(ctx);
   rill_context_free(ctx);
   printf("%-18s %9s %4s x %-6s %10s %10s %10s %12s %10s\n", "model", "params", "B", "T",
          "median ms", "low", "high", "tokens/s", "peak MB");
-  bool done = true;
-  if (argc > 1 && strcmp(argv[1], "lengths") == 0) {
+  if (gpu) {
+    for (int i = 2; i < argc; i++) {
+      fflush(stdout);
+      if (strcmp(argv[i], "recompute") == 0)
+        recompute = true;
+      else
+        done = paper(argv[i], recompute) && done;
+    }
+    if (argc == 2) done = paper("gdn", false) && paper("rla", false) && paper("rdn", false);
+  } else if (argc > 1 && strcmp(argv[1], "lengths") == 0) {
     for (int64_t T = 1024; T <= 16384; T *= 2) {
-      done = measure("rdn", 2, 128, 2, 0, 1, T, 1) && done;
-      done = measure("transformer", 2, 128, 2, 0, 1, T, 1) && done;
+      done = small("rdn", 2, 128, 2, 0, 1, T, 1) && done;
+      done = small("transformer", 2, 128, 2, 0, 1, T, 1) && done;
     }
   } else {
     static const char *const models[] = {"rdn", "rla", "gdn", "sgla", "transformer"};
-    for (int i = 0; i < 5; i++) done = measure(models[i], 4, 256, 4, 704, 8, 256, 3) && done;
+    for (int i = 0; i < 5; i++) done = small(models[i], 4, 256, 4, 704, 8, 256, 3) && done;
   }
   return done ? 0 : 1;
 }
