@@ -242,6 +242,12 @@ static bool finish(const lm_model *model, const lm_corpus *corpus, lm_progress *
 
 /* ---- the whole ---- */
 
+static rill_dtype dtype_of(const rill_context *ctx) {
+  bool gpu = rill_context_device(ctx) == RILL_CUDA;
+  if (strcmp(opt.dtype, "auto") == 0) return gpu ? RILL_BF16 : RILL_F32;
+  return strcmp(opt.dtype, "bf16") == 0 ? RILL_BF16 : RILL_F32;
+}
+
 static void banner(lm_progress *p, const lm_model *model, const lm_corpus *corpus) {
   char count[32], train[32], held_out[32];
   lm_count_format((double)rill_params_count(rill_params(model->net)), count, sizeof count);
@@ -258,12 +264,6 @@ static void banner(lm_progress *p, const lm_model *model, const lm_corpus *corpu
   lm_progress_fact(p, "update",
                    "%" PRId64 " tokens: %" PRId64 " x %" PRId64 " windows of %" PRId64 " bytes",
                    opt.batch * opt.accumulate * opt.seq, opt.accumulate, opt.batch, opt.seq);
-}
-
-static rill_dtype dtype_of(const rill_context *ctx) {
-  bool gpu = rill_context_device(ctx) == RILL_CUDA;
-  if (strcmp(opt.dtype, "auto") == 0) return gpu ? RILL_BF16 : RILL_F32;
-  return strcmp(opt.dtype, "bf16") == 0 ? RILL_BF16 : RILL_F32;
 }
 
 static int train(const lm_args *args, rill_context *ctx, char *err) {

@@ -36,10 +36,10 @@ typedef struct {
   rill_dtype dtype;
   bool recompute;
   double seconds;
-} how;
+} setting;
 
 /* A fresh context, so that models do not share memory. */
-static bool measure(const rill_lm_config *config, how how, int64_t B, int64_t T) {
+static bool measure(const rill_lm_config *config, setting how, int64_t B, int64_t T) {
   job j = {.ctx = rill_context_new((rill_context_opts){.seed = 1, .device = how.device})};
   j.net = rill_module_new_with(j.ctx, rill_lm_module_opts(config, how.dtype));
   j.lm = rill_lm_new(j.net, config);
@@ -64,7 +64,7 @@ static bool small(const char *model, int64_t layers, int64_t width, int64_t head
   config.width = width;
   config.heads = heads;
   config.hidden = hidden;
-  return measure(&config, (how){.seconds = seconds}, B, T);
+  return measure(&config, (setting){.seconds = seconds}, B, T);
 }
 
 static bool paper(const char *model, bool recompute) {
@@ -75,7 +75,7 @@ static bool paper(const char *model, bool recompute) {
     fprintf(stderr, "step_bench: there is no model %s\n", name);
     return false;
   }
-  how how = {.device = RILL_CUDA, .dtype = RILL_BF16, .recompute = recompute, .seconds = 8};
+  setting how = {.device = RILL_CUDA, .dtype = RILL_BF16, .recompute = recompute, .seconds = 8};
   return measure(&config, how, 8, 4096);
 }
 
