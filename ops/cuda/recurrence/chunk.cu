@@ -1,41 +1,56 @@
 /* The chunked form on the host's side: when it runs, its scratch memory, and its stages in order.
  *
- * Scratch of a chunk and head: 10 to 26 kB forward; backward also the gradients of states and
+ * Scratch of a chunk and head: 11 to 27 kB forward; backward also the gradients of states and
  * writes, 48 or 96 kB at D = 128. A block of a sweep takes all of V where there are enough heads
  * for the GPU's multiprocessors, else half or a quarter of it. */
 #include "ops/cuda/recurrence/chunk.cuh"
 
-static bool lay_out(const rill_call *call, rilli_recur_chunked *p) {
+/* Hands out memory of a call: of `rest` if there is one, else scratch. */
+struct memory {
+  rill_env *env;
+  char *rest;
+};
+template <typename X>
+static X *take(memory *m, int64_t count) {
+  size_t bytes = (size_t)count * sizeof(X);
+  if (!m->rest) return (X *)rill_env_alloc(m->env, bytes);
+  X *at = (X *)m->rest;
+  m->rest += bytes;
+  return at;
+}
+
+/* `states` is f32 for the op; the chunked form keeps bf16 in its first half, then the slopes of the
+ * clip, and, where there is room, what `prepare` has found: *prepared. */
+static bool lay_out(const rill_call *call, const rill_array *states, rilli_recur_chunked *p,
+                    bool *prepared) {
   if (!rilli_recur_problem_of(call, p)) return false;
-  int64_t items = p->chunks * p->H;
   rill_env *env = call->env;
-  auto pairs = [&]() {
-    return (rilli_bf16 *)rill_env_alloc(env, (size_t)(items * PAIRS) * sizeof(rilli_bf16));
-  };
-  p->numbers = (float *)rill_env_alloc(env, (size_t)(items * NUMBERS * CHUNK) * sizeof(float));
-  p->pairs = pairs();
-  if (!p->numbers || !p->pairs) return false;
-  if (p->delta || p->residual) {
-    p->solve_s = pairs();
-    if (!p->solve_s) return false;
+  int64_t items = p->chunks * p->H, parts = p->fitted ? 2 : 1, D = p->D;
+  bool own_r = p->delta && p->fitted && !p->tied, reads = p->delta || p->residual;
+  int64_t half = parts * D * D, slopes = p->residual ? CHUNK * D : 0;
+  int64_t found = PAIRS * (1 + reads + own_r) + NUMBERS * CHUNK * 2;
+  memory m = {env, nullptr};
+  if (states) {
+    p->states = (rilli_bf16 *)states->data;
+    p->slopes = p->states + items * half;
+    if (slopes + found <= half) m.rest = (char *)(p->slopes + items * slopes);
   }
-  if (p->delta && p->fitted) {
-    p->solve_r = p->tied ? p->solve_s : pairs();
-    if (!p->solve_r) return false;
-  }
+  *prepared = m.rest;
+  p->numbers = take<float>(&m, items * NUMBERS * CHUNK);
+  p->pairs = take<rilli_bf16>(&m, items * PAIRS);
+  if (reads) p->solve_s = take<rilli_bf16>(&m, items * PAIRS);
+  if (p->delta && p->fitted) p->solve_r = own_r ? take<rilli_bf16>(&m, items * PAIRS) : p->solve_s;
+  if (!p->numbers || !p->pairs || (reads && !p->solve_s)) return false;
+  if (p->delta && p->fitted && !p->solve_r) return false;
+  bool none = !p->residual || p->clip == RILL_CLIP_NONE;
+  p->smooth = p->clip == RILL_CLIP_TANH;
+  p->most = none ? INFINITY : (float)p->bound;
+  p->inverse = 1 / p->most;
   int64_t processors = rilli_cuda_of(env)->card.multiprocessors, heads = p->N * p->H;
-  int D = (int)p->D;
-  p->slice = D;
+  p->slice = (int)D;
   while (p->slice > 32 && heads * (D / p->slice) < processors / 2 + 1) p->slice /= 2;
   p->stages = 2;
   return true;
-}
-
-/* `states` is f32 for the op; the chunked form keeps bf16 in its first half, and the slopes of the
- * clip behind. */
-static void lay_out_states(rilli_recur_chunked *p, const rill_array *states) {
-  p->states = (rilli_bf16 *)states->data;
-  p->slopes = p->states + p->chunks * p->H * (p->fitted ? 2 : 1) * p->V * p->D;
 }
 
 extern "C" bool rilli_cuda_recur_chunk_fits(const rill_call *call) {
@@ -53,11 +68,11 @@ extern "C" bool rilli_cuda_recur_chunk_fits(const rill_call *call) {
 
 extern "C" bool rilli_cuda_recur_chunk(const rill_call *call) {
   rilli_recur_chunked p = {};
-  if (!lay_out(call, &p)) return false;
+  bool training = rill_array_count(&call->out[OUT_STATES]) > 0, prepared;
+  if (!lay_out(call, training ? &call->out[OUT_STATES] : nullptr, &p, &prepared)) return false;
   p.o = (rilli_bf16 *)call->out[OUT_O].data;
   p.s = (float *)call->out[OUT_S].data;
   p.r = p.fitted ? (float *)call->out[OUT_R].data : nullptr;
-  if (rill_array_count(&call->out[OUT_STATES]) > 0) lay_out_states(&p, &call->out[OUT_STATES]);
   return rilli_recur_prepare(call->env, p) &&
          (p.fitted ? rilli_recur_sweep_two : rilli_recur_sweep_one)(call->env, p);
 }
@@ -66,8 +81,8 @@ extern "C" bool rilli_cuda_recur_chunk_backward(const rill_call *call) {
   const rill_array *in = call->in;
   rill_env *env = call->env;
   rilli_recur_chunked p = {};
-  if (!lay_out(call, &p)) return false;
-  lay_out_states(&p, &in[STATES]);
+  bool prepared;
+  if (!lay_out(call, &in[STATES], &p, &prepared)) return false;
   int64_t states = p.chunks * p.H * (p.fitted ? 2 : 1);
   p.dstates = (rilli_bf16 *)rill_env_alloc(env, (size_t)(states * p.V * p.D) * sizeof(rilli_bf16));
   p.dwrites =
@@ -81,7 +96,7 @@ extern "C" bool rilli_cuda_recur_chunk_backward(const rill_call *call) {
   p.dq = (rilli_bf16 *)to[Q], p.dk = (rilli_bf16 *)to[K], p.dv = (rilli_bf16 *)to[V];
   p.dg = (float *)to[G], p.dbeta = (float *)to[BETA], p.dgamma = (float *)to[GAMMA];
   p.ds0 = (float *)to[S0], p.dr0 = (float *)to[R0];
-  return rilli_recur_prepare(env, p) &&
+  return (prepared || rilli_recur_prepare(env, p)) &&
          (p.fitted ? rilli_recur_reverse_two : rilli_recur_reverse_one)(env, p) &&
-         (p.fitted ? rilli_recur_gradients_two : rilli_recur_gradients_one)(env, p);
+         rilli_recur_gradients(env, p);
 }

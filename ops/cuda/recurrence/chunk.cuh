@@ -33,6 +33,10 @@ enum {
   OWN,    /* q . k */
   LOG_BEFORE,
   LOG_AFTER, /* sums of log alpha from the chunk's start: without and with the token */
+  DECAYED,   /* d: alpha for the delta rule, else 0 */
+  READ_S,    /* what o reads S_{i-1} q with: alpha, or 1 where o is a plain sum of reads */
+  READ_R,    /* and R_{i-1} q: gbar alpha, gbar being gamma or 1 */
+  OWN_OUT,   /* the factor of the token's own write in o: q . k, times gbar with a residual */
   NUMBERS
 };
 
@@ -59,6 +63,10 @@ struct rilli_recur_chunked : rilli_recur_problem<rilli_bf16> {
   float *dg, *dbeta, *dgamma, *ds0, *dr0; /* or NULL */
   rilli_bf16 *dstates; /* scratch: gradients of S and R at the end of each chunk, [P, V, D] */
   rilli_bf16 *dwrites; /* scratch: those of the writes beta e (and gamma f), [P] packed */
+
+  /* The clip: the bound (infinite: none) and its inverse; tanh, or hard. */
+  float most, inverse;
+  bool smooth;
 
   int slice, stages; /* V columns of a sweep's block; chunks in shared memory at once, 1 or 2 */
 
@@ -97,11 +105,13 @@ static __device__ inline rilli_recur_span rilli_recur_span_of(const rilli_recur_
 template <int WIDTH>
 static __device__ __forceinline__ void rilli_recur_copy(rilli_bf16 *tile, const rilli_bf16 *from,
                                                         int64_t apart, int rows, int valid) {
-  for (int i = threadIdx.x; i < rows * (WIDTH / 8); i += blockDim.x) {
-    int row = i / (WIDTH / 8), column = i % (WIDTH / 8) * 8;
+  int row = threadIdx.x / (WIDTH / 8), column = threadIdx.x % (WIDTH / 8) * 8;
+  int step = blockDim.x / (WIDTH / 8);
+  const rilli_bf16 *at = from + row * apart + column;
+#pragma unroll 4
+  for (; row < rows; row += step, at += step * apart) {
     bool there = row < valid;
-    rilli_copy_async(tile + rilli_tile_at<WIDTH>(row, column),
-                     from + (there ? row * apart : 0) + column, there);
+    rilli_copy_async(tile + rilli_tile_at<WIDTH>(row, column), there ? at : from, there);
   }
 }
 
@@ -111,7 +121,6 @@ bool rilli_recur_sweep_one(rill_env *env, const rilli_recur_chunked &p);
 bool rilli_recur_sweep_two(rill_env *env, const rilli_recur_chunked &p);
 bool rilli_recur_reverse_one(rill_env *env, const rilli_recur_chunked &p);
 bool rilli_recur_reverse_two(rill_env *env, const rilli_recur_chunked &p);
-bool rilli_recur_gradients_one(rill_env *env, const rilli_recur_chunked &p);
-bool rilli_recur_gradients_two(rill_env *env, const rilli_recur_chunked &p);
+bool rilli_recur_gradients(rill_env *env, const rilli_recur_chunked &p);
 
 #endif /* RILL_OPS_CUDA_RECURRENCE_CHUNK_CUH_ */

@@ -12,8 +12,8 @@
  *
  * Grid: a block for a chunk and head; D / 16 warps. First a warp has 16 columns of V
  * (chunk_gradients_values.cuh), then 16 tokens (chunk_gradients_keys.cuh), for S and then for R; a
- * thread holds 32 elements of dq and of dk. Shared: 163 kB at D = 128, 50 kB at 64
- * (chunk_gradients_block.cuh). Barriers: 5 a state, 3 at the end. Sums f32, operands of products
+ * thread holds 32 elements of dq and of dk. Shared: 157 kB at D = 128, 69 kB at 64
+ * (chunk_gradients_block.cuh). Barriers: 5 a state, 6 at the end. Sums f32, operands of products
  * bf16; sums over warps in their order, no atomics. Bytes of a token and head at D = 128: 1536 of
  * operands and gradients, 1600 to 3200 of states and scratch. Limits: D = V = 64 or 128. */
 #ifndef RILL_OPS_CUDA_RECURRENCE_CHUNK_GRADIENTS_CUH_
@@ -25,31 +25,41 @@
 /* Sums over the columns of D or of pairs, in shared memory [_, GROUPS, CHUNK]. */
 enum { QUERY_S, QUERY_R, KEY, LATE, PAIRS_S, PAIRS_R, KEY_SUMS };
 
-/* cross_i: sum over l > i, j < i of cross_lj. Threads 0 .. 63 take columns, then rows. */
-static __device__ __forceinline__ float rilli_recur_crossing(float *cross) {
-  enum { BATCH = 16 };
-  int at = threadIdx.x;
-  if (at < CHUNK) {
-    float below = 0;
-    for (int from = CHUNK - BATCH; from >= 0; from -= BATCH) {
-      float x[BATCH];
+/* For token i = thread % 64: sum over l > i, j < i of cross_lj, plus sum over j < i of late_j, plus
+ * sum over l > i of read_l. A thread takes a column's rows, then a row's columns, of one of the
+ * segments that the block's threads make of 64; `scratch` has a float for each thread. */
+template <int SEGMENTS>
+static __device__ __forceinline__ float rilli_recur_crossing(float *cross, const float *late,
+                                                             const float *read, float *scratch) {
+  enum { LENGTH = CHUNK / SEGMENTS };
+  int at = threadIdx.x % CHUNK, segment = threadIdx.x / CHUNK, from = segment * LENGTH;
+  float x[LENGTH], below = 0, sum = 0;
 #pragma unroll
-      for (int i = 0; i < BATCH; i++) x[i] = cross[(from + i) * CROSS_APART + at];
-#pragma unroll
-      for (int i = BATCH - 1; i >= 0; i--) {
-        cross[(from + i) * CROSS_APART + at] = at < from + i ? below : 0.f;
-        below += x[i];
-      }
-    }
+  for (int i = LENGTH - 1; i >= 0; i--) {
+    x[i] = below;
+    below += cross[(from + i) * CROSS_APART + at];
   }
+  scratch[threadIdx.x] = below;
   __syncthreads();
-  float sum[4] = {0, 0, 0, 0};
-  if (at < CHUNK)
-#pragma unroll 4
-    for (int j = 0; j < CHUNK; j += 4)
+  below = 0;
 #pragma unroll
-      for (int i = 0; i < 4; i++) sum[i] += cross[at * CROSS_APART + j + i];
-  return (sum[0] + sum[1]) + (sum[2] + sum[3]);
+  for (int later = 1; later < SEGMENTS; later++)
+    if (later > segment) below += scratch[later * CHUNK + at];
+#pragma unroll
+  for (int i = 0; i < LENGTH; i++)
+    cross[(from + i) * CROSS_APART + at] = at < from + i ? x[i] + below : 0.f;
+  __syncthreads();
+#pragma unroll
+  for (int i = 0; i < LENGTH; i++) {
+    int j = from + i;
+    sum += cross[at * CROSS_APART + j] + (j < at ? late[j] : 0.f) + (j > at ? read[j] : 0.f);
+  }
+  scratch[threadIdx.x] = sum;
+  __syncthreads();
+  sum = 0;
+#pragma unroll
+  for (int i = 0; i < SEGMENTS; i++) sum += scratch[i * CHUNK + at];
+  return sum;
 }
 
 /* Sums a float of every thread of the block, in an order that is always the same; `memory` has room
@@ -63,10 +73,10 @@ static __device__ __forceinline__ float rilli_recur_block_sum(float x, float *me
   return sum;
 }
 
-template <int D, bool FITTED>
+template <int D>
 static __device__ __forceinline__ void rilli_recur_gate_gradients(
     const rilli_recur_chunked &p, const rilli_recur_gradients_block<D> &c,
-    const rilli_recur_keys<D, FITTED> &x, float *cross, int64_t at, int tokens) {
+    const rilli_recur_keys<D> &x, float *cross, int64_t at, int tokens) {
   enum { GROUPS = D / 64 };
   /* Sums along the columns of a warp, and where the other warps' lie. */
   const float *sums[KEY_SUMS] = {x.query_s, x.query_r, x.key, x.late, x.pairs_s, x.pairs_r};
@@ -81,7 +91,6 @@ static __device__ __forceinline__ void rilli_recur_gate_gradients(
         c.partial[(which * GROUPS + x.column / 64) * CHUNK + x.token(half)] = y;
     }
   float through = rilli_recur_block_sum(x.through, c.partial + KEY_SUMS * GROUPS * CHUNK);
-  float crossing = rilli_recur_crossing(cross);
   int i = threadIdx.x;
   bool here = i < CHUNK;
   float sum[KEY_SUMS], query_r = 0;
@@ -90,42 +99,38 @@ static __device__ __forceinline__ void rilli_recur_gate_gradients(
   auto total = [&](int state, int which) {
     return c.totals[(state * STATE_SUMS + which) * CHUNK + i];
   };
-  float factor = 1;
   if (here) {
     for (int which = 0; which < KEY_SUMS; which++) {
       sum[which] = 0;
       for (int group = 0; group < GROUPS; group++)
         sum[which] += c.partial[(which * GROUPS + group) * CHUNK + i];
     }
-    if (p.gated) factor = number(FIT);
-    factor *= number(ALPHA);
-    query_r = factor * sum[QUERY_R];
+    query_r = number(READ_R) * sum[QUERY_R];
     line[i] = sum[LATE];
     line[CHUNK + i] = sum[QUERY_S] + query_r + sum[KEY];
   }
   __syncthreads();
+  float crossing = rilli_recur_crossing<D / 32>(cross, line, line + CHUNK, line + 2 * CHUNK);
   if (!here || i >= tokens) return;
   float dbeta = total(0, ERROR_SUM), dgamma = 0;
-  if (FITTED) {
+  if (p.fitted) {
     dgamma = total(1, ERROR_SUM);
     if (p.gated)
       dgamma += number(ALPHA) * (sum[QUERY_R] + sum[PAIRS_R]) + number(OWN) * total(1, OWN_SUM);
   } else if (p.gated) {
     dgamma = number(OWN) * total(0, OWN_SUM);
   }
-  float dg = crossing + c.whole() * through + total(0, READ_SUM);
-  if (FITTED) dg += query_r + factor * sum[PAIRS_R] + total(1, READ_SUM);
+  float dg = crossing + c.whole() * through;
+  if (p.fitted) dg += query_r + number(READ_R) * sum[PAIRS_R];
+  if (p.delta) dg += total(0, READ_SUM) + (p.fitted ? total(1, READ_SUM) : 0.f);
   if (!p.residual || p.gated) dg += sum[QUERY_S] + sum[PAIRS_S];
-    /* Writes before the token that reach the end, and reads after it from the start. */
-#pragma unroll 8
-  for (int j = 0; j < CHUNK; j++) dg += (j < i ? line[j] : 0.f) + (j > i ? line[CHUNK + j] : 0.f);
   int64_t element = at + i * p.H;
   if (p.dg) p.dg[element] = dg;
   if (p.dbeta) p.dbeta[element] = dbeta + (p.tied ? dgamma : 0.f);
   if (p.dgamma && !p.tied) p.dgamma[element] = dgamma;
 }
 
-template <int D, bool FITTED>
+template <int D>
 static __global__ void __launch_bounds__(2 * D) gradients(rilli_recur_chunked p) {
   rilli_recur_gradients_block<D> c;
   int64_t item = blockIdx.x, head = item % p.H;
@@ -133,39 +138,33 @@ static __global__ void __launch_bounds__(2 * D) gradients(rilli_recur_chunked p)
   int64_t at = span.first * p.H + head;
   c.copy_tokens(p, item, at, span.tokens);
   c.copy_state(p, item, 0);
-  rilli_copy_wait<0>();
-  __syncthreads();
-  rilli_values r;
-  rilli_recur_values_of_s<D, FITTED>(p, c, item, r);
-  __syncthreads();
-  c.total(0);
-  rilli_recur_keys<D, FITTED> x(p, c);
-  x.template state_products<false>(p.reads());
-  __syncthreads();
-  if (FITTED) {
-    c.copy_state(p, item, 1);
+  c.copy_queries(p, at, span.tokens);
+  c.copy_dstate(p, item, 0);
+  rilli_values source;
+  rilli_recur_keys<D> x(p, c, item);
+#pragma unroll 1
+  for (int which = 0; which < p.parts(); which++) {
+    bool more = which + 1 < p.parts(), dz = which ? p.delta : p.reads();
+    rilli_recur_values<D>(p, c, item, which, source);
     rilli_copy_wait<0>();
     __syncthreads();
-    rilli_recur_values_of_r<D>(p, c, item, r);
+    c.total(which);
+    x.pair_sums(which, dz);
+    x.state_products(which, dz);
+    x.whole_products();
     __syncthreads();
-    c.total(1);
-    x.template state_products<true>(p.delta);
+    if (more) c.copy_state(p, item, which + 1);
+    x.dstate_products();
     __syncthreads();
+    if (more) c.copy_dstate(p, item, which + 1);
   }
-  rilli_bf16 *db = c.w, *dn = c.dz;
   float *cross = (float *)c.state;
-  x.pair_gradients(db, dn, cross);
+  x.pair_gradients(c.w, c.dz, cross);
   __syncthreads();
-  x.pair_products(db, dn);
+  x.pair_products(c.w, c.dz);
   x.store(p.dq, at, span.tokens, x.dq);
   x.store(p.dk, at, span.tokens, x.dk);
-  rilli_recur_gate_gradients<D, FITTED>(p, c, x, cross, at, span.tokens);
-}
-
-template <int D, bool FITTED>
-static bool rilli_recur_gradients_run(rill_env *env, const rilli_recur_chunked &p) {
-  return rilli_launch(env, gradients<D, FITTED>, rilli_grid_of(p.chunks * p.H), 2 * D,
-                      rilli_recur_gradients_block<D>::bytes(), p);
+  rilli_recur_gate_gradients<D>(p, c, x, cross, at, span.tokens);
 }
 
 #endif /* RILL_OPS_CUDA_RECURRENCE_CHUNK_GRADIENTS_CUH_ */

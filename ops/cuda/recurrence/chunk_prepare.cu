@@ -10,7 +10,7 @@
  * Solve: a thread a column of J (threads 0-63 of S, 64-127 of R), which stays in its registers; row
  * i of N comes to all of them from shared memory at once. Shared: 50 kB at D = 128 (k, q and N).
  * Barriers: 3. Products bf16 with f32 sums; logs, decays and the solve f32, results bf16. Bytes of
- * a token and head: 512 read, 136 to 392 written. */
+ * a token and head: 512 read, 176 to 432 written. */
 #include "ops/cuda/recurrence/chunk.cuh"
 
 enum { THREADS = 128, APART = CHUNK + 4 };
@@ -48,6 +48,16 @@ static __device__ void sum_logs(const rilli_recur_chunked &p, int64_t at, int to
     numbers[BEFORE * CHUNK + token] = expf(until);
     numbers[TAIL * CHUNK + token] = expf(whole - sum[i]);
   }
+}
+
+/* Numbers that rules differ in. */
+static __device__ void factors(const rilli_recur_chunked &p, int token, float *numbers) {
+  auto number = [&](int which) -> float & { return numbers[which * CHUNK + token]; };
+  float alpha = number(ALPHA), gbar = p.gated ? number(FIT) : 1.f;
+  number(DECAYED) = p.delta ? alpha : 0.f;
+  number(READ_S) = p.residual && !p.gated ? 1.f : alpha;
+  number(READ_R) = gbar * alpha;
+  number(OWN_OUT) = (p.residual ? gbar : 1.f) * number(OWN);
 }
 
 /* Column j of J; `weights` holds d beta. */
@@ -123,10 +133,12 @@ static __global__ void __launch_bounds__(THREADS) prepare(rilli_recur_chunked p)
         *(uint32_t *)(p.solve_s + item * PAIRS + row * CHUNK + column) = rilli_pack(y[0], y[1]);
       *(float2 *)(n + row * APART + column) = make_float2(y[0], y[1]);
     }
+  __syncthreads();
   if (threadIdx.x < 2 * CHUNK) {
     int token = threadIdx.x % CHUNK, which = threadIdx.x / CHUNK;
     weights[threadIdx.x] =
         numbers[ALPHA * CHUNK + token] * numbers[(which ? FIT : WRITE) * CHUNK + token];
+    if (which == 0) factors(p, token, numbers);
   }
   __syncthreads();
   for (int i = threadIdx.x; i < NUMBERS * CHUNK; i += THREADS)

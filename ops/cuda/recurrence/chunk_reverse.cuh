@@ -25,27 +25,15 @@ struct rilli_recur_reverse_warp {
   rilli_state<D> dS, dR;
   rilli_values du; /* and then dv */
 
-  /* The factors of the two reads of o. */
-  __device__ float of_s(const rilli_recur_stage<D> &c, int n, int e) const {
-    return p.residual && !p.gated ? 1.f : c.of(ALPHA, n, e);
-  }
-  __device__ float output_factor(const rilli_recur_stage<D> &c, int n, int e) const {
-    return p.gated ? c.of(FIT, n, e) : 1.f;
-  }
-  __device__ float of_r(const rilli_recur_stage<D> &c, int n, int e) const {
-    return output_factor(c, n, e) * c.of(ALPHA, n, e);
-  }
-
   /* R over a chunk; leaves dr in du. */
   __device__ __forceinline__ void pass_r(const rilli_recur_stage<D> &c, const rilli_packed &go,
                                          rilli_bf16 *dwrites) {
     rilli_packed a;
-    auto read = [&](int n, int e) { return of_r(c, n, e) * rilli_unpacked(go, n, e); };
+    auto read = [&](int n, int e) { return c.of(READ_R, n, e) * rilli_unpacked(go, n, e); };
     rilli_zero(du);
     rilli_read_state<D>(du, dR, c.k);
     rilli_each_value([&](int n, int e) {
-      float own = output_factor(c, n, e) * c.of(OWN, n, e);
-      du[n][e] = c.of(TAIL, n, e) * du[n][e] + own * rilli_unpacked(go, n, e);
+      du[n][e] = c.of(TAIL, n, e) * du[n][e] + c.of(OWN_OUT, n, e) * rilli_unpacked(go, n, e);
     });
     rilli_pack_values(a, read);
     rilli_mix_up(du, a, c.pairs);
@@ -72,9 +60,8 @@ struct rilli_recur_reverse_warp {
     rilli_packed slope;
     rilli_load_packed(slope, slopes);
     if (!FITTED)
-      rilli_each_value([&](int n, int e) {
-        du[n][e] = output_factor(c, n, e) * c.of(OWN, n, e) * rilli_unpacked(go, n, e);
-      });
+      rilli_each_value(
+          [&](int n, int e) { du[n][e] = c.of(OWN_OUT, n, e) * rilli_unpacked(go, n, e); });
     rilli_each_value([&](int n, int e) { du[n][e] *= rilli_unpacked(slope, n, e); });
   }
 
@@ -84,15 +71,14 @@ struct rilli_recur_reverse_warp {
     rilli_packed a;
     rilli_values x;
     rilli_zero(x);
-    auto read = [&](int n, int e) { return of_s(c, n, e) * rilli_unpacked(go, n, e); };
+    auto read = [&](int n, int e) { return c.of(READ_S, n, e) * rilli_unpacked(go, n, e); };
     auto back = [&](int n, int e) {
-      float value = p.delta ? c.of(ALPHA, n, e) * c.of(WRITE, n, e) * x[n][e] : 0.f;
-      return -(value + du[n][e]);
+      return -(c.of(DECAYED, n, e) * c.of(WRITE, n, e) * x[n][e] + du[n][e]);
     };
     rilli_read_state<D>(x, dS, c.k);
     rilli_each_value([&](int n, int e) {
       x[n][e] *= c.of(TAIL, n, e);
-      if (!p.residual) x[n][e] += c.of(OWN, n, e) * rilli_unpacked(go, n, e);
+      if (!p.residual) x[n][e] += c.of(OWN_OUT, n, e) * rilli_unpacked(go, n, e);
     });
     rilli_pack_values(a, read);
     rilli_mix_up(x, a, c.pairs);

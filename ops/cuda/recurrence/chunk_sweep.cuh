@@ -24,58 +24,54 @@ struct rilli_recur_sweep_warp {
   rilli_state<D> S, R;
   rilli_values o, x; /* x: z, and then r */
 
-  __device__ float output_factor(const rilli_recur_stage<D> &c, int n, int e) const {
-    return p.gated ? c.of(FIT, n, e) : 1.f;
-  }
-
   /* S over a chunk: o, and r in x. */
   __device__ __forceinline__ void pass_s(const rilli_recur_stage<D> &c, const rilli_packed &v,
                                          rilli_bf16 *slopes) {
     rilli_packed w, late;
     rilli_zero(x);
     auto error = [&](int n, int e) {
-      float value = rilli_unpacked(v, n, e);
-      return p.delta ? value - c.of(ALPHA, n, e) * x[n][e] : value;
+      return rilli_unpacked(v, n, e) - c.of(DECAYED, n, e) * x[n][e];
     };
     auto write = [&](int n, int e) { return c.of(WRITE, n, e) * error(n, e); };
-    if (p.reads()) {
+    rilli_zero(o);
+    if (FITTED) { /* fewer registers: one read of S after the other */
       rilli_read_state<D>(x, S, c.k);
+    } else if (p.reads()) {
+      rilli_read_state_twice<D>(x, o, S, c.k, c.q);
+    } else {
+      rilli_read_state<D>(o, S, c.q);
+    }
+    if (p.reads()) {
       rilli_each_value([&](int n, int e) { x[n][e] *= c.of(BEFORE, n, e); });
       rilli_pack_values(w, write);
       rilli_mix_down(x, w, c.solve_s);
     }
     rilli_pack_values(w, write);
     rilli_pack_values(late, [&](int n, int e) { return c.of(TAIL, n, e) * write(n, e); });
-    rilli_zero(o);
-    rilli_read_state<D>(o, S, c.q);
+    if (p.residual) clip(v, slopes);
+    if (FITTED) rilli_read_state<D>(o, S, c.q);
     rilli_each_value([&](int n, int e) { o[n][e] *= c.of(BEFORE, n, e); });
     rilli_mix_down(o, w, c.pairs);
-    bool plain = p.residual && !p.gated;
-    rilli_each_value([&](int n, int e) {
-      if (!plain) o[n][e] *= c.of(ALPHA, n, e);
-      if (!p.residual) o[n][e] += c.of(OWN, n, e) * write(n, e);
-    });
+    rilli_each_value([&](int n, int e) { o[n][e] *= c.of(READ_S, n, e); });
+    if (!FITTED) /* the own write: r, or e */
+      rilli_each_value([&](int n, int e) {
+        o[n][e] += c.of(OWN_OUT, n, e) * (p.residual ? x[n][e] : write(n, e));
+      });
     rilli_fade_state<D>(S, c.whole());
     rilli_write_state<D>(S, late, c.k);
-    if (p.residual) clip(c, v, slopes);
   }
 
-  __device__ __forceinline__ void clip(const rilli_recur_stage<D> &c, const rilli_packed &v,
-                                       rilli_bf16 *slopes) {
-    float bound = (float)p.bound;
+  /* x becomes r. */
+  __device__ __forceinline__ void clip(const rilli_packed &v, rilli_bf16 *slopes) {
     rilli_each_value([&](int n, int e) { x[n][e] = rilli_unpacked(v, n, e) - x[n][e]; });
     if (slopes) {
       rilli_packed slope;
       rilli_pack_values(slope, [&](int n, int e) {
-        float u = x[n][e];
-        return rilli_recur_slope(p.clip, bound, u, rilli_recur_clip(p.clip, bound, u));
+        return rilli_clip_slope(p, x[n][e], rilli_clip(p, x[n][e]));
       });
       rilli_store_packed(slopes, slope);
     }
-    rilli_each_value([&](int n, int e) { x[n][e] = rilli_recur_clip(p.clip, bound, x[n][e]); });
-    if (FITTED) return;
-    rilli_each_value(
-        [&](int n, int e) { o[n][e] += output_factor(c, n, e) * c.of(OWN, n, e) * x[n][e]; });
+    rilli_each_value([&](int n, int e) { x[n][e] = rilli_clip(p, x[n][e]); });
   }
 
   /* R over a chunk: its part of o. */
@@ -84,8 +80,7 @@ struct rilli_recur_sweep_warp {
     rilli_values y;
     rilli_zero(y);
     auto write = [&](int n, int e) {
-      float f = p.delta ? x[n][e] - c.of(ALPHA, n, e) * y[n][e] : x[n][e];
-      return c.of(FIT, n, e) * f;
+      return c.of(FIT, n, e) * (x[n][e] - c.of(DECAYED, n, e) * y[n][e]);
     };
     if (p.delta) {
       rilli_read_state<D>(y, R, c.k);
@@ -94,16 +89,14 @@ struct rilli_recur_sweep_warp {
       rilli_mix_down(y, w, c.solve_r);
     }
     rilli_each_value([&](int n, int e) { x[n][e] = write(n, e); });
-    rilli_each_value(
-        [&](int n, int e) { o[n][e] += output_factor(c, n, e) * c.of(OWN, n, e) * x[n][e]; });
+    rilli_each_value([&](int n, int e) { o[n][e] += c.of(OWN_OUT, n, e) * x[n][e]; });
     rilli_pack_values(w, [&](int n, int e) { return x[n][e]; });
     rilli_pack_values(late, [&](int n, int e) { return c.of(TAIL, n, e) * x[n][e]; });
     rilli_zero(x);
     rilli_read_state<D>(x, R, c.q);
     rilli_each_value([&](int n, int e) { x[n][e] *= c.of(BEFORE, n, e); });
     rilli_mix_down(x, w, c.pairs);
-    rilli_each_value(
-        [&](int n, int e) { o[n][e] += output_factor(c, n, e) * c.of(ALPHA, n, e) * x[n][e]; });
+    rilli_each_value([&](int n, int e) { o[n][e] += c.of(READ_R, n, e) * x[n][e]; });
     rilli_fade_state<D>(R, c.whole());
     rilli_write_state<D>(R, late, c.k);
   }

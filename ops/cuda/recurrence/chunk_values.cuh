@@ -28,7 +28,8 @@ static __device__ __forceinline__ void rilli_each_value(F &&f) {
 }
 /* A number [CHUNK] of the token that element e of tile n belongs to. */
 static __device__ __forceinline__ float rilli_of_token(const float *number, int n, int e) {
-  return number[n * 8 + threadIdx.x % 4 * 2 + e % 2];
+  float2 two = ((const float2 *)number)[n * 4 + threadIdx.x % 4];
+  return e % 2 ? two.y : two.x;
 }
 static __device__ __forceinline__ float rilli_unpacked(const rilli_packed &x, int n, int e) {
   uint32_t both = x[n / 2][n % 2 * 2 + e / 2];
@@ -48,6 +49,17 @@ static __device__ __forceinline__ void rilli_zero(rilli_values &x) {
   rilli_each_value([&](int n, int e) { x[n][e] = 0; });
 }
 
+/* The clip, and its slope where it gave r. tanh x = 1 - 2 / (1 + exp 2x). */
+static __device__ __forceinline__ float rilli_clip(const rilli_recur_chunked &p, float u) {
+  if (p.smooth) return p.most * (1.f - __fdividef(2.f, 1.f + __expf(2.f * u * p.inverse)));
+  return u > p.most ? p.most : u < -p.most ? -p.most : u;
+}
+static __device__ __forceinline__ float rilli_clip_slope(const rilli_recur_chunked &p, float u,
+                                                         float r) {
+  if (p.smooth) return 1.f - r * p.inverse * (r * p.inverse);
+  return u <= p.most && u >= -p.most ? 1.f : 0.f;
+}
+
 /* ---- products ---- */
 
 /* x += state y^T for the tokens' rows y of a tile [CHUNK, D]. */
@@ -64,6 +76,28 @@ static __device__ __forceinline__ void rilli_read_state(rilli_values &x,
       rilli_load_b_of_rows<D>(b, tile, 16 * n, 16 * k);
       rilli_mma(x[2 * n], a, b[0], b[1]);
       rilli_mma(x[2 * n + 1], a, b[2], b[3]);
+    }
+  }
+}
+
+/* Two reads of one state at once. */
+template <int D>
+static __device__ __forceinline__ void rilli_read_state_twice(rilli_values &x, rilli_values &y,
+                                                              const rilli_state<D> &state,
+                                                              const rilli_bf16 *x_tile,
+                                                              const rilli_bf16 *y_tile) {
+#pragma unroll
+  for (int k = 0; k < D / 16; k++) {
+    uint32_t a[4], b[4];
+    rilli_as_a(a, state[2 * k], state[2 * k + 1]);
+#pragma unroll
+    for (int n = 0; n < PACKS; n++) {
+      rilli_load_b_of_rows<D>(b, x_tile, 16 * n, 16 * k);
+      rilli_mma(x[2 * n], a, b[0], b[1]);
+      rilli_mma(x[2 * n + 1], a, b[2], b[3]);
+      rilli_load_b_of_rows<D>(b, y_tile, 16 * n, 16 * k);
+      rilli_mma(y[2 * n], a, b[0], b[1]);
+      rilli_mma(y[2 * n + 1], a, b[2], b[3]);
     }
   }
 }
@@ -177,16 +211,39 @@ static __device__ __forceinline__ void rilli_store_state(float *at, const rilli_
       *(float2 *)(at + (g + 8 * half) * D + 8 * n + 2 * t) =
           make_float2(x[n][2 * half], x[n][2 * half + 1]);
 }
-/* As bf16: the very values that products read. */
+/* Exchanges among four neighbouring lanes: lane t gets what each of them had in x[t]. */
+static __device__ __forceinline__ void rilli_exchange(uint32_t (&x)[4]) {
+#pragma unroll
+  for (int step = 1; step < 4; step *= 2) {
+    bool upper = threadIdx.x & step;
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+      if (i & step) continue;
+      uint32_t give = upper ? x[i] : x[i + step];
+      uint32_t got = __shfl_xor_sync(~0u, give, step);
+      if (upper) {
+        x[i] = got;
+      } else {
+        x[i + step] = got;
+      }
+    }
+  }
+}
+/* As bf16: the very values that products read. A lane writes eight neighbours. */
 template <int D>
 static __device__ __forceinline__ void rilli_store_state(rilli_bf16 *at, const rilli_state<D> &x) {
   int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
 #pragma unroll
-  for (int n = 0; n < D / 8; n++)
+  for (int n = 0; n < D / 8; n += 4)
 #pragma unroll
-    for (int half = 0; half < 2; half++)
-      *(uint32_t *)(at + (g + 8 * half) * D + 8 * n + 2 * t) =
-          rilli_pack(x[n][2 * half], x[n][2 * half + 1]);
+    for (int half = 0; half < 2; half++) {
+      uint32_t four[4];
+#pragma unroll
+      for (int i = 0; i < 4; i++) four[i] = rilli_pack(x[n + i][2 * half], x[n + i][2 * half + 1]);
+      rilli_exchange(four);
+      *(uint4 *)(at + (g + 8 * half) * D + 8 * (n + t)) =
+          make_uint4(four[0], four[1], four[2], four[3]);
+    }
 }
 template <int D>
 static __device__ __forceinline__ void rilli_fade_state(rilli_state<D> &x, float decay) {
