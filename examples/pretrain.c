@@ -21,10 +21,10 @@
 static struct {
   const char *data, *validation, *out, *model, *device, *dtype, *schedule, *prompt;
   int64_t layers, width, heads, seq, batch, accumulate, steps, warmup, seed, threads,
-      validate_every, validation_bytes;
+      validate_every, validation_bytes, recompute;
   int64_t save_every, keep, log_every, sample;
   double lr, min_lr, weight_decay, clip, stop_after, beta1, beta2;
-  bool resume, quiet, recompute;
+  bool resume, quiet;
 } opt;
 
 static const lm_option table[] = {
@@ -43,8 +43,9 @@ static const lm_option table[] = {
     {"width", LM_INT, &opt.width, "256", .help = "size of the residual stream", .min = 1,
      .max = 1e6},
     {"heads", LM_INT, &opt.heads, "4", .help = "heads of a mixer", .min = 1, .max = 1e4},
-    {"recompute", LM_FLAG, &opt.recompute, NULL,
-     .help = "keep only the inputs of blocks for the backward pass"},
+    {"recompute", LM_INT, &opt.recompute, "0",
+     .help = "blocks that are computed again in the backward pass, which saves memory; -1 = all",
+     .min = -1, .max = 1000},
     {"steps", LM_INT, &opt.steps, "600", .group = "Training", .help = "updates", .min = 1,
      .max = 1e12},
     {"batch", LM_INT, &opt.batch, "8", .help = "windows of text in a micro-batch", .min = 1,

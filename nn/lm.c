@@ -66,7 +66,7 @@ static void block_function(void *user, int inputs, rill_tensor *const *in, int o
 static rill_tensor *body(const rill_lm *f, rill_tensor *ids, rill_state *state) {
   rill_tensor *x = rill_embed(f->embed, ids);
   for (int64_t i = 0; i < f->config.layers; i++) {
-    if (f->recompute && !state && rill_requires_grad(x)) {
+    if ((f->recompute < 0 || i < f->recompute) && !state && rill_requires_grad(x)) {
       rill_tensor *y = NULL;
       rill_recompute(block_function, f->block[i], 1, &x, 1, &y);
       x = y;

@@ -23,7 +23,9 @@ typedef struct {
   rill_block **block;    /* [layers], "block.0" ... */
   rill_rmsnorm *norm;    /* "norm" */
   rill_linear *head;     /* "head"; NULL when it is tied to the embedding */
-  bool recompute;        /* may be set at any time: keep only the inputs of blocks for backward */
+  /* May be set at any time: that many of the first blocks keep only their inputs for backward and
+   * are computed again there; -1 = all. */
+  int64_t recompute;
 } rill_lm;
 
 /* Options for the module of such a model: its initial standard deviation. */

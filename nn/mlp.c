@@ -22,5 +22,5 @@ rill_tensor *rill_mlp_apply(const rill_mlp *f, rill_tensor *x) {
   rill_scope *scope = rill_module_enter(f->module, x);
   rill_tensor *gate = rill_linear_apply(f->gate, x); /* [..., hidden] */
   rill_tensor *up = rill_linear_apply(f->up, x);
-  return rill_module_leave(f->module, scope, rill_linear_apply(f->down, rill_swiglu(gate, up)));
+  return rill_module_leave(f->module, scope, rill_swiglu_linear(gate, up, f->down->weight));
 }

@@ -25,7 +25,8 @@ extern const rill_op rilli_op_abs, rilli_op_abs_backward, rilli_op_add, rilli_op
     rilli_op_silu, rilli_op_silu_backward, rilli_op_sin, rilli_op_slice, rilli_op_slice_backward,
     rilli_op_softmax, rilli_op_softmax_backward, rilli_op_softplus, rilli_op_softplus_backward,
     rilli_op_sqrt, rilli_op_square, rilli_op_sub, rilli_op_sum, rilli_op_swiglu,
-    rilli_op_swiglu_backward, rilli_op_tanh, rilli_op_tanh_backward, rilli_op_where;
+    rilli_op_swiglu_backward, rilli_op_swiglu_linear, rilli_op_tanh, rilli_op_tanh_backward,
+    rilli_op_where;
 
 const rill_op *const rill_all_ops[] = {
     &rilli_op_abs,
@@ -119,6 +120,7 @@ const rill_op *const rill_all_ops[] = {
     &rilli_op_sum,
     &rilli_op_swiglu,
     &rilli_op_swiglu_backward,
+    &rilli_op_swiglu_linear,
     &rilli_op_tanh,
     &rilli_op_tanh_backward,
     &rilli_op_where,

@@ -73,6 +73,8 @@ rill_tensor *rill_cos(rill_tensor *x);
 rill_tensor *rill_clamp(rill_tensor *x, double low, double high);
 /* silu(gate) * up, in one pass (SwiGLU); equal shapes */
 rill_tensor *rill_swiglu(rill_tensor *gate, rill_tensor *up);
+/* rill_linear_op(rill_swiglu(gate, up), weight, NULL), which keeps less for backward */
+rill_tensor *rill_swiglu_linear(rill_tensor *gate, rill_tensor *up, rill_tensor *weight);
 
 /* ---- reductions. axis RILL_ALL_AXES reduces everything to rank 0; keep leaves the axis with
  * size 1. Sums are accumulated in f32 (f64) in a fixed order. Reducing an empty axis: sum 0, mean

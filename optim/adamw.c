@@ -19,10 +19,10 @@ RILLI_CLONES
 static void update_f32(float *restrict w, const float *restrict g, float *restrict m,
                        float *restrict v, int64_t n, const attributes *a) {
   float lr = (float)(a->lr * a->correct1), shrink = (float)a->shrink, eps = (float)a->eps;
-  float b1 = (float)a->beta1, b2 = (float)a->beta2, c1 = (float)(1 - a->beta1),
-        c2 = (float)(1 - a->beta2), root = (float)sqrt(a->correct2);
+  float scale = (float)a->scale, b1 = (float)a->beta1, b2 = (float)a->beta2,
+        c1 = (float)(1 - a->beta1), c2 = (float)(1 - a->beta2), root = (float)sqrt(a->correct2);
   for (int64_t i = 0; i < n; i++) {
-    float mi = b1 * m[i] + c1 * g[i], vi = b2 * v[i] + c2 * (g[i] * g[i]);
+    float gi = scale * g[i], mi = b1 * m[i] + c1 * gi, vi = b2 * v[i] + c2 * (gi * gi);
     m[i] = mi;
     v[i] = vi;
     w[i] = shrink * w[i] - lr * mi / (sqrtf(vi) * root + eps);
@@ -32,8 +32,9 @@ static void update_f32(float *restrict w, const float *restrict g, float *restri
 static void update_f64(double *restrict w, const double *restrict g, double *restrict m,
                        double *restrict v, int64_t n, const attributes *a) {
   for (int64_t i = 0; i < n; i++) {
-    m[i] = a->beta1 * m[i] + (1 - a->beta1) * g[i];
-    v[i] = a->beta2 * v[i] + (1 - a->beta2) * (g[i] * g[i]);
+    double gi = a->scale * g[i];
+    m[i] = a->beta1 * m[i] + (1 - a->beta1) * gi;
+    v[i] = a->beta2 * v[i] + (1 - a->beta2) * (gi * gi);
     w[i] = a->shrink * w[i] - a->lr * (m[i] * a->correct1) / (sqrt(v[i] * a->correct2) + a->eps);
   }
 }
@@ -83,7 +84,8 @@ static const rill_op adamw_op = {
 static bool update(rill_optim *opt, const rill_parameter *p, rill_tensor *const *slot) {
   const rill_adamw_opts *o = &opt->opts.adamw;
   double t = (double)opt->report.steps;
-  attributes attr = {.lr = opt->lr,
+  attributes attr = {.scale = opt->scale,
+                     .lr = opt->lr,
                      .shrink = p->no_decay ? 1 : 1 - opt->lr * o->weight_decay,
                      .beta1 = o->beta1,
                      .beta2 = o->beta2,

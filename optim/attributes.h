@@ -5,12 +5,14 @@
 #include <stdbool.h>
 
 typedef struct {
+  double scale;      /* of the gradient */
   double lr, shrink; /* shrink = 1 - lr * weight decay */
   double beta1, beta2, eps;
   double correct1, correct2; /* 1 / (1 - beta^t) */
 } rilli_adamw_attr;
 
 typedef struct {
+  double scale;      /* of the gradient */
   double lr, shrink; /* shrink = 1 - lr * weight decay */
   double momentum;
   bool nesterov;

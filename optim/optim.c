@@ -99,11 +99,15 @@ static bool apply(rill_optim *opt) {
   return true;
 }
 
-bool rill_optim_step(rill_optim *opt) {
-  if (!opt || rill_error(opt->ctx)) return false;
+bool rill_optim_step_clipped(rill_optim *opt, double max_norm) {
+  if (!opt || rill_error(opt->ctx) ||
+      !rilli_optim_check(opt->ctx, "rill_optim_step_clipped", "max_norm", max_norm, INFINITY))
+    return false;
   rill_scope *scope = rill_scope_open_no_grad(opt->ctx);
   opt->report.grad_norm = rill_clip_grad_norm_named(opt->params, 0, &opt->report.bad);
   bool done = false;
+  bool large = max_norm > 0 && opt->report.grad_norm > max_norm;
+  opt->scale = large ? max_norm / opt->report.grad_norm : 1;
   if (isfinite(opt->report.grad_norm)) {
     done = !rill_error(opt->ctx) && apply(opt);
   } else {
@@ -114,6 +118,8 @@ bool rill_optim_step(rill_optim *opt) {
   rill_scope_close(scope);
   return done && !rill_error(opt->ctx);
 }
+
+bool rill_optim_step(rill_optim *opt) { return rill_optim_step_clipped(opt, 0); }
 
 void rill_optim_set_lr(rill_optim *opt, double lr) {
   if (opt && rilli_optim_check(opt->ctx, "rill_optim_set_lr", "lr", lr, INFINITY)) opt->lr = lr;

@@ -49,6 +49,9 @@ rill_optim *rill_sgd_new(rill_parameters params, rill_sgd_opts opts);
  * gradient holds a NaN or an infinity nothing is updated anywhere, gradients are forgotten, and
  * rill_optim_status tells which. Nothing happens once an error is recorded. */
 bool rill_optim_step(rill_optim *opt);
+/* The same with gradients scaled so that their global norm is at most max_norm (0 = no limit),
+ * without a pass of its own: the norm before that is in the report. */
+bool rill_optim_step_clipped(rill_optim *opt, double max_norm);
 /* Forgets the gradients without an update. */
 void rill_optim_zero_grad(rill_optim *opt);
 

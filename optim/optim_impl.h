@@ -20,6 +20,7 @@ struct rill_optim {
   const rilli_optim_kind *kind;
   rill_parameters params;
   double lr;
+  double scale; /* of all gradients in this step: what clips their norm */
   union {
     rill_adamw_opts adamw;
     rill_sgd_opts sgd;

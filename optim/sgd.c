@@ -17,11 +17,11 @@ RILLI_CLONES
 static void update_f32(float *restrict w, const float *restrict g, float *restrict u, int64_t n,
                        const attributes *a) {
   float lr = (float)a->lr, shrink = (float)a->shrink, momentum = (float)a->momentum;
-  float of_g = a->nesterov ? 1 : 0, of_u = a->nesterov ? momentum : 1;
+  float of_g = a->nesterov ? 1 : 0, of_u = a->nesterov ? momentum : 1, scale = (float)a->scale;
   for (int64_t i = 0; i < n; i++) {
-    float ui = momentum * u[i] + g[i];
+    float gi = scale * g[i], ui = momentum * u[i] + gi;
     u[i] = ui;
-    w[i] = shrink * w[i] - lr * (of_g * g[i] + of_u * ui);
+    w[i] = shrink * w[i] - lr * (of_g * gi + of_u * ui);
   }
 }
 
@@ -29,8 +29,9 @@ static void update_f64(double *restrict w, const double *restrict g, double *res
                        const attributes *a) {
   double of_g = a->nesterov ? 1 : 0, of_u = a->nesterov ? a->momentum : 1;
   for (int64_t i = 0; i < n; i++) {
-    u[i] = a->momentum * u[i] + g[i];
-    w[i] = a->shrink * w[i] - a->lr * (of_g * g[i] + of_u * u[i]);
+    double gi = a->scale * g[i];
+    u[i] = a->momentum * u[i] + gi;
+    w[i] = a->shrink * w[i] - a->lr * (of_g * gi + of_u * u[i]);
   }
 }
 
@@ -77,7 +78,8 @@ static const rill_op sgd_op = {.name = "sgd_update",
 
 static bool update(rill_optim *opt, const rill_parameter *p, rill_tensor *const *slot) {
   const rill_sgd_opts *o = &opt->opts.sgd;
-  attributes attr = {.lr = opt->lr,
+  attributes attr = {.scale = opt->scale,
+                     .lr = opt->lr,
                      .shrink = p->no_decay ? 1 : 1 - opt->lr * o->weight_decay,
                      .momentum = o->momentum,
                      .nesterov = o->nesterov};

@@ -46,9 +46,10 @@ struct rill_context {
   int grave;
 };
 
-/* Storage of `bytes` for that dtype on the context's device; NULL and an error when memory is
- * short. */
-rilli_storage *rilli_storage_new(rill_context *ctx, rilli_device *device, size_t bytes);
+/* Storage of `bytes` on a device, for the op or function `made_by`; NULL and an error when memory
+ * is short. */
+rilli_storage *rilli_storage_new(rill_context *ctx, rilli_device *device, size_t bytes,
+                                 const char *made_by);
 void rilli_storage_release(rilli_storage *storage);
 
 /* Puts x into the innermost scope, which takes over the caller's reference; on failure releases it

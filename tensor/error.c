@@ -23,7 +23,8 @@ void rill_fail(rill_context *ctx, rill_status status, const char *format, ...) {
   int used = 0;
   if (ctx->depth > 0) {
     int last = ctx->depth < RILLI_PATH_DEPTH ? ctx->depth : RILLI_PATH_DEPTH;
-    used = snprintf(ctx->error, sizeof ctx->error, "%.400s: ", ctx->path[last - 1]);
+    const char *path = ctx->path[last - 1];
+    if (path[0]) used = snprintf(ctx->error, sizeof ctx->error, "%.400s: ", path);
   }
   va_list args;
   va_start(args, format);

@@ -28,7 +28,8 @@ enum { GUARD = 0 };
 
 static bool on_host(const rilli_device *device) { return device->kind == RILL_CPU; }
 
-rilli_storage *rilli_storage_new(rill_context *ctx, rilli_device *device, size_t bytes) {
+rilli_storage *rilli_storage_new(rill_context *ctx, rilli_device *device, size_t bytes,
+                                 const char *made_by) {
   size_t whole;
   rilli_storage *s = rill_alloc(ctx, sizeof *s);
   if (!s) return NULL;
@@ -36,11 +37,11 @@ rilli_storage *rilli_storage_new(rill_context *ctx, rilli_device *device, size_t
   char *data = rilli_add_size(bytes, 2 * guard, &whole) ? device->alloc(device, whole) : NULL;
   if (!data) {
     rill_free(ctx, s);
-    rill_fail(
-        ctx, RILL_ERROR_MEMORY,
-        "out of memory: %zu bytes on %s were refused while %lld bytes were in use; use a smaller "
-        "batch, shorter sequences or recomputation",
-        bytes, device->name, (long long)ctx->memory.live_bytes);
+    rill_fail(ctx, RILL_ERROR_MEMORY,
+              "%s: out of memory: %zu bytes on %s were refused while %lld bytes were in use; use a "
+              "smaller "
+              "batch, shorter sequences or recomputation",
+              made_by, bytes, device->name, (long long)ctx->memory.live_bytes);
     return NULL;
   }
 #ifdef RILL_DEBUG

@@ -48,7 +48,7 @@ static rill_tensor *tensor_on(rill_context *ctx, rilli_device *device, rill_dtyp
               made_by, rill_shape_print(shape).text, RILL_MAX_RANK);
     return rilli_void(ctx);
   }
-  rilli_storage *storage = rilli_storage_new(ctx, device, bytes);
+  rilli_storage *storage = rilli_storage_new(ctx, device, bytes, made_by);
   if (!storage) return rilli_void(ctx);
   rill_array array = {.data = storage->data, .dtype = dtype};
   rill_array_reshape(&array, shape);

@@ -152,13 +152,16 @@ TEST_P(Model, RecomputeGivesTheSameGradients) {
   rill_backward(rill_lm_loss(lm, ids, targets));
   for (int64_t i = 0; i < params.count; i++) kept.push_back(values(rill_grad(params.at[i].value)));
   rill_params_zero_grad(params);
-  lm->recompute = true;
-  rill_backward(rill_lm_loss(lm, ids, targets));
-  for (int64_t i = 0; i < params.count; i++) {
-    ASSERT_NE(rill_grad(params.at[i].value), nullptr) << params.at[i].name;
-    EXPECT_LE(difference(kept[static_cast<size_t>(i)], values(rill_grad(params.at[i].value))),
-              1e-14)
-        << params.at[i].name;
+  for (int64_t blocks : {int64_t{-1}, int64_t{1}}) {
+    rill_params_zero_grad(params);
+    lm->recompute = blocks;
+    rill_backward(rill_lm_loss(lm, ids, targets));
+    for (int64_t i = 0; i < params.count; i++) {
+      ASSERT_NE(rill_grad(params.at[i].value), nullptr) << params.at[i].name;
+      EXPECT_LE(difference(kept[static_cast<size_t>(i)], values(rill_grad(params.at[i].value))),
+                1e-14)
+          << params.at[i].name;
+    }
   }
 }
 

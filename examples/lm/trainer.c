@@ -60,14 +60,13 @@ static lm_record one_step(loop *l) {
   double start = lm_now(), loss = 0;
   double lr = rill_schedule_at(&o->schedule, l->state.step);
   for (int64_t i = 0; i < o->accumulate; i++) loss += micro_batch(l) / (double)o->accumulate;
-  double norm = rill_clip_grad_norm(rill_params(l->model->net), o->clip);
   rill_optim_set_lr(l->opt, lr);
-  bool updated = rill_optim_step(l->opt);
+  bool updated = rill_optim_step_clipped(l->opt, o->clip);
   l->state.step++;
   l->state.position = l->data.position;
   return (lm_record){.step = l->state.step,
                      .loss = loss,
-                     .norm = norm,
+                     .norm = rill_optim_status(l->opt).grad_norm,
                      .lr = lr,
                      .seconds = lm_now() - start,
                      .tokens = o->batch * o->seq * o->accumulate,

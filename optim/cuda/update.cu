@@ -1,4 +1,5 @@
 /* The parameter updates of the optimizers, each in one pass over a parameter and its state.
+ * g is the gradient times `scale`.
  *
  *   adamw  m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2
  *          w = shrink w - lr m correct1 / (sqrt(v correct2) + eps)
@@ -20,7 +21,7 @@ struct adamw {
   R *wide;
   const R *g;
   R *m, *v;
-  R lr, shrink, b1, b2, c1, c2, root, eps;
+  R scale, lr, shrink, b1, b2, c1, c2, root, eps;
 
   __device__ void operator()(int64_t at, int count, bool whole) const {
     R x[E], d[E], mean[E], square[E];
@@ -30,6 +31,7 @@ struct adamw {
     rilli_elements_load(v, at, count, whole, square);
 #pragma unroll
     for (int i = 0; i < E; i++) {
+      d[i] *= scale;
       mean[i] = b1 * mean[i] + c1 * d[i];
       square[i] = b2 * square[i] + c2 * (d[i] * d[i]);
       x[i] = shrink * x[i] - lr * mean[i] / (sqrt(square[i]) * root + eps);
@@ -51,7 +53,7 @@ struct sgd {
   R *wide;
   const R *g;
   R *u;
-  R lr, shrink, momentum, of_g, of_u;
+  R scale, lr, shrink, momentum, of_g, of_u;
 
   __device__ void operator()(int64_t at, int count, bool whole) const {
     R x[E], d[E], speed[E];
@@ -60,6 +62,7 @@ struct sgd {
     rilli_elements_load(u, at, count, whole, speed);
 #pragma unroll
     for (int i = 0; i < E; i++) {
+      d[i] *= scale;
       speed[i] = momentum * speed[i] + d[i];
       x[i] = shrink * x[i] - lr * (of_g * d[i] + of_u * speed[i]);
     }
@@ -89,6 +92,7 @@ static bool run_adamw(const rill_call *call) {
   work.wide = (R *)in[master ? 4 : 0].data;
   work.g = (const R *)in[1].data;
   work.m = (R *)in[2].data, work.v = (R *)in[3].data;
+  work.scale = (R)attr->scale;
   work.lr = (R)(attr->lr * attr->correct1), work.shrink = (R)attr->shrink;
   work.b1 = (R)attr->beta1, work.b2 = (R)attr->beta2;
   work.c1 = (R)(1 - attr->beta1), work.c2 = (R)(1 - attr->beta2);
@@ -107,6 +111,7 @@ static bool run_sgd(const rill_call *call) {
   work.wide = (R *)in[master ? 3 : 0].data;
   work.g = (const R *)in[1].data;
   work.u = (R *)in[2].data;
+  work.scale = (R)attr->scale;
   work.lr = (R)attr->lr, work.shrink = (R)attr->shrink, work.momentum = (R)attr->momentum;
   work.of_g = attr->nesterov ? 1 : 0;
   work.of_u = attr->nesterov ? work.momentum : (R)1;

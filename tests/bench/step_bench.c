@@ -3,7 +3,7 @@
  *   step_bench                   the sizes that step_torch.py has by default: compare the two on
  * the same cores step_bench lengths           rdn and transformer at T = 1k .. 16k: what grows with
  * the length step_bench cuda [MODEL...]   the paper's 1.5B models on a GPU, bf16, 8 x 4096 tokens;
- * MODEL is one of them (gdn, rdn, ...), "recompute" for those behind it */
+ * MODEL is one of them (gdn, rdn, ...); recompute=N before it for N blocks */
 #include <inttypes.h>
 #include <string.h>
 
@@ -25,8 +25,7 @@ static void step(void *user) {
   rill_scope *scope = rill_scope_open(j->ctx);
   rill_tensor *loss = rill_lm_loss(j->lm, j->ids, j->targets);
   rill_backward(loss);
-  rill_clip_grad_norm(rill_params(j->net), 1);
-  rill_optim_step(j->opt);
+  rill_optim_step_clipped(j->opt, 1);
   rill_item(loss);
   rill_scope_close(scope);
 }
@@ -34,7 +33,7 @@ static void step(void *user) {
 typedef struct {
   rill_device_kind device;
   rill_dtype dtype;
-  bool recompute;
+  int64_t recompute; /* blocks */
   double seconds;
 } setting;
 
@@ -67,7 +66,7 @@ static bool small(const char *model, int64_t layers, int64_t width, int64_t head
   return measure(&config, (setting){.seconds = seconds}, B, T);
 }
 
-static bool paper(const char *model, bool recompute) {
+static bool paper(const char *model, int64_t recompute) {
   char name[64];
   rill_lm_config config;
   snprintf(name, sizeof name, "paper_%s", model);
@@ -80,7 +79,8 @@ static bool paper(const char *model, bool recompute) {
 }
 
 int main(int argc, char **argv) {
-  bool gpu = argc > 1 && strcmp(argv[1], "cuda") == 0, done = true, recompute = false;
+  bool gpu = argc > 1 && strcmp(argv[1], "cuda") == 0, done = true;
+  int64_t recompute = 0;
   rill_context *ctx =
       rill_context_new((rill_context_opts){.seed = 1, .device = gpu ? RILL_CUDA : RILL_CPU});
   bench_machine(ctx);
@@ -90,12 +90,12 @@ int main(int argc, char **argv) {
   if (gpu) {
     for (int i = 2; i < argc; i++) {
       fflush(stdout);
-      if (strcmp(argv[i], "recompute") == 0)
-        recompute = true;
+      if (sscanf(argv[i], "recompute=%" SCNd64, &recompute) == 1)
+        continue;
       else
         done = paper(argv[i], recompute) && done;
     }
-    if (argc == 2) done = paper("gdn", false) && paper("rla", false) && paper("rdn", false);
+    if (argc == 2) done = paper("gdn", 0) && paper("rla", 0) && paper("rdn", 0);
   } else if (argc > 1 && strcmp(argv[1], "lengths") == 0) {
     for (int64_t T = 1024; T <= 16384; T *= 2) {
       done = small("rdn", 2, 128, 2, 0, 1, T, 1) && done;
