@@ -49,6 +49,21 @@ static __device__ __forceinline__ void rilli_ldmatrix_transposed(uint32_t (&r)[4
                : "memory");
 }
 
+/* The same from an address in shared memory. */
+static __device__ __forceinline__ void rilli_ldmatrix_at(uint32_t (&r)[4], uint32_t row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "r"(row)
+               : "memory");
+}
+static __device__ __forceinline__ void rilli_ldmatrix_transposed_at(uint32_t (&r)[4],
+                                                                    uint32_t row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "r"(row)
+               : "memory");
+}
+
 /* Transposes an 8 x 8 matrix that is held as a quarter of A. */
 static __device__ __forceinline__ uint32_t rilli_turn(uint32_t x) {
   uint32_t y;
@@ -116,6 +131,25 @@ static __device__ __forceinline__ void rilli_load_b(uint32_t (&b)[4], const rill
                                                     int row, int column) {
   int lane = threadIdx.x % 32;
   rilli_ldmatrix_transposed(b, tile + rilli_tile_at<D>(row + lane % 16, column + lane / 16 * 8));
+}
+
+/* A lane's place in a tile that begins at a multiple of 256 bytes, for the two ways in which
+ * fragments take its 16 x 16 blocks: rilli_load_a and rilli_load_b read straight,
+ * rilli_load_a_turned and rilli_load_b_of_rows across. rilli_block_at moves it to another block
+ * with one exclusive or and a constant. */
+template <int D>
+static __device__ __forceinline__ uint32_t rilli_straight(const rilli_bf16 *tile) {
+  int lane = threadIdx.x % 32;
+  return rilli_shared_address(tile + rilli_tile_at<D>(lane % 16, lane / 16 * 8));
+}
+template <int D>
+static __device__ __forceinline__ uint32_t rilli_across(const rilli_bf16 *tile) {
+  int lane = threadIdx.x % 32;
+  return rilli_shared_address(tile + rilli_tile_at<D>(lane % 8 + lane / 16 * 8, lane / 8 % 2 * 8));
+}
+template <int D>
+static __device__ __forceinline__ uint32_t rilli_block_at(uint32_t place, int row, int column) {
+  return (place ^ (uint32_t)(column * 2)) + (uint32_t)(row * D * 2);
 }
 
 /* ---- asynchronous copies ---- */

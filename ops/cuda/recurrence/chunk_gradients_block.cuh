@@ -75,15 +75,16 @@ struct rilli_recur_gradients_block {
 
   /* x += S_0 y^T for the warp's 16 rows of the state. */
   __device__ __forceinline__ void read_state(rilli_values &x, int row) const {
-#pragma unroll 2
+    uint32_t a_place = rilli_straight<D>(state + row * D), b_place = rilli_across<D>(k);
+#pragma unroll 4
     for (int d = 0; d < D; d += 16) {
       uint32_t a[4], b[4];
-      rilli_load_a<D>(a, state, row, d);
+      rilli_ldmatrix_at(a, rilli_block_at<D>(a_place, 0, d));
 #pragma unroll
-      for (int n = 0; n < PACKS; n++) {
-        rilli_load_b_of_rows<D>(b, k, 16 * n, d);
-        rilli_mma(x[2 * n], a, b[0], b[1]);
-        rilli_mma(x[2 * n + 1], a, b[2], b[3]);
+      for (int n = 0; n < CHUNK; n += 16) {
+        rilli_ldmatrix_at(b, rilli_block_at<D>(b_place, n, d));
+        rilli_mma(x[n / 8], a, b[0], b[1]);
+        rilli_mma(x[n / 8 + 1], a, b[2], b[3]);
       }
     }
   }

@@ -40,22 +40,41 @@ struct rilli_recur_keys {
     return c.numbers[number * CHUNK + token(half)];
   }
 
-  /* x += a b: `a` loads 16 tokens by 16 of the summed axis, b is a tile [CHUNK or D, D]. */
+  /* x += a b: `load` gives 16 tokens by 16 of the summed axis, b is a tile [CHUNK or D, D]. */
   template <typename A>
   __device__ __forceinline__ void add(rilli_values &x, int from, int to, const rilli_bf16 *b_tile,
                                       A &&load) const {
-#pragma unroll 2
+    uint32_t place = rilli_block_at<D>(rilli_straight<D>(b_tile), 0, column);
+#pragma unroll 4
     for (int m = from; m < to; m += 16) {
       uint32_t a[4], b[4];
       load(a, m);
 #pragma unroll
-      for (int n = 0; n < 4; n++) {
-        rilli_load_b<D>(b, b_tile, m, column + 16 * n);
-        rilli_mma(x[2 * n], a, b[0], b[1]);
-        rilli_mma(x[2 * n + 1], a, b[2], b[3]);
+      for (int n = 0; n < 64; n += 16) {
+        rilli_ldmatrix_transposed_at(b, rilli_block_at<D>(place, m, n));
+        rilli_mma(x[n / 8], a, b[0], b[1]);
+        rilli_mma(x[n / 8 + 1], a, b[2], b[3]);
       }
     }
   }
+  /* Loads of 16 tokens' rows of a tile [CHUNK, WIDTH], or columns of one [_, CHUNK]. */
+  template <int WIDTH>
+  struct tokens_of_rows {
+    uint32_t place;
+    __device__ tokens_of_rows(const rilli_bf16 *tile, int row)
+        : place(rilli_straight<WIDTH>(tile + row * WIDTH)) {}
+    __device__ __forceinline__ void operator()(uint32_t (&a)[4], int m) const {
+      rilli_ldmatrix_at(a, rilli_block_at<WIDTH>(place, 0, m));
+    }
+  };
+  struct tokens_of_columns {
+    uint32_t place;
+    __device__ tokens_of_columns(const rilli_bf16 *tile, int row)
+        : place(rilli_block_at<CHUNK>(rilli_across<CHUNK>(tile), 0, row)) {}
+    __device__ __forceinline__ void operator()(uint32_t (&a)[4], int m) const {
+      rilli_ldmatrix_transposed_at(a, rilli_block_at<CHUNK>(place, m, 0));
+    }
+  };
 
   /* x += factor y; sums += weight y . (row of the tile) */
   __device__ __forceinline__ void take(rilli_values &x, const rilli_values &y, const float *factor,
@@ -88,15 +107,18 @@ struct rilli_recur_keys {
         pairs_of[half][n] =
             *(const uint32_t *)(forward + token(half) * CHUNK + pair + 8 * n + 2 * t);
     }
-#pragma unroll 2
+    tokens_of_rows<D> of_go(c.go, row);
+    tokens_of_columns of_dz(c.dz, row);
+    uint32_t place = rilli_block_at<CHUNK>(rilli_straight<CHUNK>(c.w), 0, pair);
+#pragma unroll 4
     for (int m = 0; m < D; m += 16) {
       uint32_t a[4], a_dz[4], b[4];
-      rilli_load_a<D>(a, c.go, row, m);
-      if (dz) rilli_load_a_turned<CHUNK>(a_dz, c.dz, m, row);
+      of_go(a, m);
+      if (dz) of_dz(a_dz, m);
 #pragma unroll
       for (int n = 0; n < TILES / 2; n++) {
         if (pair / 16 + n > block) continue;
-        rilli_load_b<CHUNK>(b, c.w, m, pair + 16 * n);
+        rilli_ldmatrix_transposed_at(b, rilli_block_at<CHUNK>(place, m, 16 * n));
         rilli_mma(by[2 * n], a, b[0], b[1]);
         rilli_mma(by[2 * n + 1], a, b[2], b[3]);
         if (!dz) continue;
@@ -131,7 +153,7 @@ struct rilli_recur_keys {
     }
     rilli_values y;
     rilli_zero(y);
-    add(y, 0, D, c.state, [&](uint32_t(&a)[4], int m) { rilli_load_a<D>(a, c.go, row, m); });
+    add(y, 0, D, c.state, tokens_of_rows<D>(c.go, row));
     float sums[2] = {0, 0};
     take(dq, y, read, c.q, sums, before);
     for (int i = 0; i < 2; i++) {
@@ -143,8 +165,7 @@ struct rilli_recur_keys {
     }
     if (!dz) return;
     rilli_zero(y);
-    add(y, 0, D, c.state,
-        [&](uint32_t(&a)[4], int m) { rilli_load_a_turned<CHUNK>(a, c.dz, m, row); });
+    add(y, 0, D, c.state, tokens_of_columns(c.dz, row));
     take(dk, y, before, c.k, key, before);
   }
 
@@ -153,8 +174,7 @@ struct rilli_recur_keys {
     float tail[2] = {of(TAIL, 0), of(TAIL, 1)};
     rilli_values y;
     rilli_zero(y);
-    add(y, 0, D, c.dstate,
-        [&](uint32_t(&a)[4], int m) { rilli_load_a_turned<CHUNK>(a, c.w, m, row); });
+    add(y, 0, D, c.dstate, tokens_of_columns(c.w, row));
     take(dk, y, tail, c.k, late, tail);
   }
   /* <dstate, state>, the same place in both. */
@@ -178,14 +198,16 @@ struct rilli_recur_keys {
     for (int n = 0; n < TILES; n++)
       for (int e = 0; e < 4; e++) kk[n][e] = 0;
     if (p.reads()) {
-#pragma unroll 2
+      tokens_of_rows<D> of_k(c.k, row);
+      uint32_t place = rilli_block_at<D>(rilli_across<D>(c.k), pair, 0);
+#pragma unroll 4
       for (int d = 0; d < D; d += 16) {
         uint32_t a[4], b[4];
-        rilli_load_a<D>(a, c.k, row, d);
+        of_k(a, d);
 #pragma unroll
         for (int n = 0; n < TILES / 2; n++) {
           if (pair / 16 + n > block) continue;
-          rilli_load_b_of_rows<D>(b, c.k, pair + 16 * n, d);
+          rilli_ldmatrix_at(b, rilli_block_at<D>(place, 16 * n, d));
           rilli_mma(kk[2 * n], a, b[0], b[1]);
           rilli_mma(kk[2 * n + 1], a, b[2], b[3]);
         }
@@ -216,15 +238,11 @@ struct rilli_recur_keys {
   /* dq += dB k, dk += dB^T q + (dN + dN^T) k, and the tokens' own pairs. */
   __device__ __forceinline__ void pair_products(const rilli_bf16 *db_tile,
                                                 const rilli_bf16 *dn_tile) {
-    add(dq, 0, row + 16, c.k,
-        [&](uint32_t(&a)[4], int m) { rilli_load_a<CHUNK>(a, db_tile, row, m); });
-    add(dk, row, CHUNK, c.q,
-        [&](uint32_t(&a)[4], int m) { rilli_load_a_turned<CHUNK>(a, db_tile, m, row); });
+    add(dq, 0, row + 16, c.k, tokens_of_rows<CHUNK>(db_tile, row));
+    add(dk, row, CHUNK, c.q, tokens_of_columns(db_tile, row));
     if (p.reads()) {
-      add(dk, 0, row + 16, c.k,
-          [&](uint32_t(&a)[4], int m) { rilli_load_a<CHUNK>(a, dn_tile, row, m); });
-      add(dk, row, CHUNK, c.k,
-          [&](uint32_t(&a)[4], int m) { rilli_load_a_turned<CHUNK>(a, dn_tile, m, row); });
+      add(dk, 0, row + 16, c.k, tokens_of_rows<CHUNK>(dn_tile, row));
+      add(dk, row, CHUNK, c.k, tokens_of_columns(dn_tile, row));
     }
     const float *own = c.totals + ((p.fitted ? STATE_SUMS : 0) + OWN_SUM) * CHUNK;
     int t = threadIdx.x % 4;

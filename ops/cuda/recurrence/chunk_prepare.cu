@@ -98,15 +98,17 @@ static __global__ void __launch_bounds__(THREADS) prepare(rilli_recur_chunked p)
   __syncthreads();
 
   float key[CHUNK / 8][4] = {}, query[CHUNK / 8][4] = {};
-#pragma unroll
+  uint32_t k_place = rilli_straight<D>(k + 16 * warp * D);
+  uint32_t q_place = rilli_straight<D>(q + 16 * warp * D), b_place = rilli_across<D>(k);
+#pragma unroll 4
   for (int d = 0; d < D; d += 16) {
     uint32_t of_k[4], of_q[4], b[4];
-    rilli_load_a<D>(of_k, k, 16 * warp, d);
-    rilli_load_a<D>(of_q, q, 16 * warp, d);
+    rilli_ldmatrix_at(of_k, rilli_block_at<D>(k_place, 0, d));
+    rilli_ldmatrix_at(of_q, rilli_block_at<D>(q_place, 0, d));
 #pragma unroll
     for (int j = 0; j < CHUNK / 16; j++) {
       if (j > warp) continue;
-      rilli_load_b_of_rows<D>(b, k, 16 * j, d);
+      rilli_ldmatrix_at(b, rilli_block_at<D>(b_place, 16 * j, d));
       rilli_mma(key[2 * j], of_k, b[0], b[1]);
       rilli_mma(key[2 * j + 1], of_k, b[2], b[3]);
       rilli_mma(query[2 * j], of_q, b[0], b[1]);

@@ -67,15 +67,16 @@ template <int D>
 static __device__ __forceinline__ void rilli_read_state(rilli_values &x,
                                                         const rilli_state<D> &state,
                                                         const rilli_bf16 *tile) {
+  uint32_t place = rilli_across<D>(tile);
 #pragma unroll
-  for (int k = 0; k < D / 16; k++) {
+  for (int k = 0; k < D; k += 16) {
     uint32_t a[4], b[4];
-    rilli_as_a(a, state[2 * k], state[2 * k + 1]);
+    rilli_as_a(a, state[k / 8], state[k / 8 + 1]);
 #pragma unroll
-    for (int n = 0; n < PACKS; n++) {
-      rilli_load_b_of_rows<D>(b, tile, 16 * n, 16 * k);
-      rilli_mma(x[2 * n], a, b[0], b[1]);
-      rilli_mma(x[2 * n + 1], a, b[2], b[3]);
+    for (int n = 0; n < CHUNK; n += 16) {
+      rilli_ldmatrix_at(b, rilli_block_at<D>(place, n, k));
+      rilli_mma(x[n / 8], a, b[0], b[1]);
+      rilli_mma(x[n / 8 + 1], a, b[2], b[3]);
     }
   }
 }
@@ -86,18 +87,19 @@ static __device__ __forceinline__ void rilli_read_state_twice(rilli_values &x, r
                                                               const rilli_state<D> &state,
                                                               const rilli_bf16 *x_tile,
                                                               const rilli_bf16 *y_tile) {
+  uint32_t x_place = rilli_across<D>(x_tile), y_place = rilli_across<D>(y_tile);
 #pragma unroll
-  for (int k = 0; k < D / 16; k++) {
+  for (int k = 0; k < D; k += 16) {
     uint32_t a[4], b[4];
-    rilli_as_a(a, state[2 * k], state[2 * k + 1]);
+    rilli_as_a(a, state[k / 8], state[k / 8 + 1]);
 #pragma unroll
-    for (int n = 0; n < PACKS; n++) {
-      rilli_load_b_of_rows<D>(b, x_tile, 16 * n, 16 * k);
-      rilli_mma(x[2 * n], a, b[0], b[1]);
-      rilli_mma(x[2 * n + 1], a, b[2], b[3]);
-      rilli_load_b_of_rows<D>(b, y_tile, 16 * n, 16 * k);
-      rilli_mma(y[2 * n], a, b[0], b[1]);
-      rilli_mma(y[2 * n + 1], a, b[2], b[3]);
+    for (int n = 0; n < CHUNK; n += 16) {
+      rilli_ldmatrix_at(b, rilli_block_at<D>(x_place, n, k));
+      rilli_mma(x[n / 8], a, b[0], b[1]);
+      rilli_mma(x[n / 8 + 1], a, b[2], b[3]);
+      rilli_ldmatrix_at(b, rilli_block_at<D>(y_place, n, k));
+      rilli_mma(y[n / 8], a, b[0], b[1]);
+      rilli_mma(y[n / 8 + 1], a, b[2], b[3]);
     }
   }
 }
@@ -107,43 +109,45 @@ template <int D>
 static __device__ __forceinline__ void rilli_write_state(rilli_state<D> &state,
                                                          const rilli_packed &w,
                                                          const rilli_bf16 *tile) {
+  uint32_t place = rilli_straight<D>(tile);
 #pragma unroll
-  for (int k = 0; k < PACKS; k++) {
-    uint32_t b[4];
+  for (int k = 0; k < CHUNK; k += 16)
 #pragma unroll
-    for (int n = 0; n < D / 16; n++) {
-      rilli_load_b<D>(b, tile, 16 * k, 16 * n);
-      rilli_mma(state[2 * n], w[k], b[0], b[1]);
-      rilli_mma(state[2 * n + 1], w[k], b[2], b[3]);
+    for (int n = 0; n < D; n += 16) {
+      uint32_t b[4];
+      rilli_ldmatrix_transposed_at(b, rilli_block_at<D>(place, k, n));
+      rilli_mma(state[n / 8], w[k / 16], b[0], b[1]);
+      rilli_mma(state[n / 8 + 1], w[k / 16], b[2], b[3]);
     }
-  }
 }
 
 /* x_i += sum_j m_ij w_j for a lower triangular tile m. */
 static __device__ __forceinline__ void rilli_mix_down(rilli_values &x, const rilli_packed &w,
                                                       const rilli_bf16 *m) {
+  uint32_t place = rilli_across<CHUNK>(m);
 #pragma unroll
-  for (int k = 0; k < PACKS; k++)
+  for (int k = 0; k < CHUNK; k += 16)
 #pragma unroll
-    for (int n = k; n < PACKS; n++) {
+    for (int n = k; n < CHUNK; n += 16) {
       uint32_t b[4];
-      rilli_load_b_of_rows<CHUNK>(b, m, 16 * n, 16 * k);
-      rilli_mma(x[2 * n], w[k], b[0], b[1]);
-      rilli_mma(x[2 * n + 1], w[k], b[2], b[3]);
+      rilli_ldmatrix_at(b, rilli_block_at<CHUNK>(place, n, k));
+      rilli_mma(x[n / 8], w[k / 16], b[0], b[1]);
+      rilli_mma(x[n / 8 + 1], w[k / 16], b[2], b[3]);
     }
 }
 
 /* x_j += sum_i m_ij w_i */
 static __device__ __forceinline__ void rilli_mix_up(rilli_values &x, const rilli_packed &w,
                                                     const rilli_bf16 *m) {
+  uint32_t place = rilli_straight<CHUNK>(m);
 #pragma unroll
-  for (int k = 0; k < PACKS; k++)
+  for (int k = 0; k < CHUNK; k += 16)
 #pragma unroll
-    for (int n = 0; n <= k; n++) {
+    for (int n = 0; n <= k; n += 16) {
       uint32_t b[4];
-      rilli_load_b<CHUNK>(b, m, 16 * k, 16 * n);
-      rilli_mma(x[2 * n], w[k], b[0], b[1]);
-      rilli_mma(x[2 * n + 1], w[k], b[2], b[3]);
+      rilli_ldmatrix_transposed_at(b, rilli_block_at<CHUNK>(place, k, n));
+      rilli_mma(x[n / 8], w[k / 16], b[0], b[1]);
+      rilli_mma(x[n / 8 + 1], w[k / 16], b[2], b[3]);
     }
 }
 

@@ -10,7 +10,7 @@
 #include "tensor/cuda/number.cuh"
 
 /* Dynamic shared memory. */
-extern __shared__ double rilli_recur_memory[];
+alignas(1024) extern __shared__ double rilli_recur_memory[];
 
 /* The rule and the sizes. */
 struct rilli_recur_shape {
