@@ -25,17 +25,18 @@ struct rilli_recur_reverse_warp {
   rilli_state<D> dS, dR;
   rilli_values du; /* and then dv */
 
-  /* R over a chunk; leaves dr in du. */
-  __device__ __forceinline__ void pass_r(const rilli_recur_stage<D> &c, const rilli_packed &go,
-                                         rilli_bf16 *dwrites) {
-    rilli_packed a;
-    auto read = [&](int n, int e) { return c.of(READ_R, n, e) * rilli_unpacked(go, n, e); };
+  /* R over a chunk; leaves dr in du. do is loaded anew where it is used: that takes fewer registers
+   * than to keep it. */
+  __device__ __forceinline__ void pass_r(const rilli_recur_stage<D> &c, rilli_bf16 *dwrites) {
+    rilli_packed go, a;
     rilli_zero(du);
     rilli_read_state<D>(du, dR, c.k);
+    c.load_values(go);
     rilli_each_value([&](int n, int e) {
       du[n][e] = c.of(TAIL, n, e) * du[n][e] + c.of(OWN_OUT, n, e) * rilli_unpacked(go, n, e);
     });
-    rilli_pack_values(a, read);
+    rilli_pack_values(a,
+                      [&](int n, int e) { return c.of(READ_R, n, e) * rilli_unpacked(go, n, e); });
     rilli_mix_up(du, a, c.pairs);
     if (p.delta) {
       rilli_pack_values(
@@ -44,9 +45,12 @@ struct rilli_recur_reverse_warp {
     }
     rilli_pack_values(a, [&](int n, int e) { return du[n][e]; });
     rilli_store_packed(dwrites, a);
+    c.load_values(go);
+    rilli_pack_values(a, [&](int n, int e) {
+      return c.of(BEFORE, n, e) * c.of(READ_R, n, e) * rilli_unpacked(go, n, e);
+    });
     rilli_each_value([&](int n, int e) { du[n][e] *= c.of(FIT, n, e); });
     rilli_fade_state<D>(dR, c.whole());
-    rilli_pack_values(a, [&](int n, int e) { return c.of(BEFORE, n, e) * read(n, e); });
     rilli_write_state<D>(dR, a, c.q);
     if (!p.delta) return;
     rilli_pack_values(
@@ -55,32 +59,32 @@ struct rilli_recur_reverse_warp {
   }
 
   /* From the gradient of r to that of the residual before the clip. */
-  __device__ __forceinline__ void unclip(const rilli_recur_stage<D> &c, const rilli_packed &go,
-                                         const rilli_bf16 *slopes) {
-    rilli_packed slope;
-    rilli_load_packed(slope, slopes);
-    if (!FITTED)
+  __device__ __forceinline__ void unclip(const rilli_recur_stage<D> &c, const rilli_packed &slope) {
+    if (!FITTED) {
+      rilli_packed go;
+      c.load_values(go);
       rilli_each_value(
           [&](int n, int e) { du[n][e] = c.of(OWN_OUT, n, e) * rilli_unpacked(go, n, e); });
+    }
     rilli_each_value([&](int n, int e) { du[n][e] *= rilli_unpacked(slope, n, e); });
   }
 
   /* S over a chunk; leaves dv in du. */
-  __device__ __forceinline__ void pass_s(const rilli_recur_stage<D> &c, const rilli_packed &go,
-                                         rilli_bf16 *dwrites) {
-    rilli_packed a;
+  __device__ __forceinline__ void pass_s(const rilli_recur_stage<D> &c, rilli_bf16 *dwrites) {
+    rilli_packed go, a;
     rilli_values x;
     rilli_zero(x);
-    auto read = [&](int n, int e) { return c.of(READ_S, n, e) * rilli_unpacked(go, n, e); };
     auto back = [&](int n, int e) {
       return -(c.of(DECAYED, n, e) * c.of(WRITE, n, e) * x[n][e] + du[n][e]);
     };
     rilli_read_state<D>(x, dS, c.k);
+    c.load_values(go);
     rilli_each_value([&](int n, int e) {
       x[n][e] *= c.of(TAIL, n, e);
       if (!p.residual) x[n][e] += c.of(OWN_OUT, n, e) * rilli_unpacked(go, n, e);
     });
-    rilli_pack_values(a, read);
+    rilli_pack_values(a,
+                      [&](int n, int e) { return c.of(READ_S, n, e) * rilli_unpacked(go, n, e); });
     rilli_mix_up(x, a, c.pairs);
     if (p.reads()) {
       rilli_pack_values(a, back);
@@ -88,8 +92,11 @@ struct rilli_recur_reverse_warp {
     }
     rilli_pack_values(a, [&](int n, int e) { return x[n][e]; });
     rilli_store_packed(dwrites, a);
+    c.load_values(go);
+    rilli_pack_values(a, [&](int n, int e) {
+      return c.of(BEFORE, n, e) * c.of(READ_S, n, e) * rilli_unpacked(go, n, e);
+    });
     rilli_fade_state<D>(dS, c.whole());
-    rilli_pack_values(a, [&](int n, int e) { return c.of(BEFORE, n, e) * read(n, e); });
     rilli_write_state<D>(dS, a, c.q);
     if (p.reads()) {
       rilli_pack_values(a, [&](int n, int e) { return c.of(BEFORE, n, e) * back(n, e); });
@@ -126,12 +133,13 @@ static __global__ void __launch_bounds__(2 * D) reverse(rilli_recur_chunked p) {
     rilli_bf16 *dwrites = p.dwrites + (part * (D / 16) + column / 16) * PACKED_WARP;
     rilli_store_state<D>(dstates, w.dS);
     if (FITTED) rilli_store_state<D>(dstates + D * D, w.dR);
-    rilli_packed go;
-    c.load_values(go, warp);
+    rilli_packed slope;
+    if (p.residual)
+      rilli_load_packed(slope, p.slopes + (index * (D / 16) + column / 16) * PACKED_WARP);
     rilli_zero(w.du);
-    if (FITTED) w.pass_r(c, go, dwrites + D / 16 * PACKED_WARP);
-    if (p.residual) w.unclip(c, go, p.slopes + (index * (D / 16) + column / 16) * PACKED_WARP);
-    w.pass_s(c, go, dwrites);
+    if (FITTED) w.pass_r(c, dwrites + D / 16 * PACKED_WARP);
+    if (p.residual) w.unclip(c, slope);
+    w.pass_s(c, dwrites);
     rilli_store_values(p.dv + (span.first * p.H + head) * D + column, p.H * D, span.tokens, w.du);
     if (p.stages > 1) continue;
     __syncthreads();

@@ -68,7 +68,8 @@ struct rilli_recur_stage {
   }
 
   /* A warp's 16 columns of the values. */
-  __device__ void load_values(rilli_packed &x, int warp) const {
+  __device__ __forceinline__ void load_values(rilli_packed &x) const {
+    int warp = threadIdx.x / 32;
     rilli_load_values<CHUNK>(x, values + warp / 4 * PAIRS, warp % 4 * 16);
   }
   __device__ float of(int number, int n, int e) const {

@@ -24,39 +24,43 @@ struct rilli_recur_sweep_warp {
   rilli_state<D> S, R;
   rilli_values o, x; /* x: z, and then r */
 
-  /* S over a chunk: o, and r in x. */
-  __device__ __forceinline__ void pass_s(const rilli_recur_stage<D> &c, const rilli_packed &v,
-                                         rilli_bf16 *slopes) {
-    rilli_packed w, late;
+  /* S over a chunk: o, and r in x. v is loaded anew where it is used: that takes fewer registers
+   * than to keep it. */
+  __device__ __forceinline__ void pass_s(const rilli_recur_stage<D> &c, rilli_bf16 *slopes) {
+    rilli_packed v, w, late;
     rilli_zero(x);
-    auto error = [&](int n, int e) {
-      return rilli_unpacked(v, n, e) - c.of(DECAYED, n, e) * x[n][e];
-    };
-    auto write = [&](int n, int e) { return c.of(WRITE, n, e) * error(n, e); };
     rilli_zero(o);
-    if (FITTED) { /* fewer registers: one read of S after the other */
+    auto write = [&](int n, int e) {
+      float error = rilli_unpacked(v, n, e) - c.of(DECAYED, n, e) * x[n][e];
+      return c.of(WRITE, n, e) * error;
+    };
+    if (FITTED) {
       rilli_read_state<D>(x, S, c.k);
     } else if (p.reads()) {
       rilli_read_state_twice<D>(x, o, S, c.k, c.q);
     } else {
       rilli_read_state<D>(o, S, c.q);
     }
+    c.load_values(v);
     if (p.reads()) {
       rilli_each_value([&](int n, int e) { x[n][e] *= c.of(BEFORE, n, e); });
       rilli_pack_values(w, write);
       rilli_mix_down(x, w, c.solve_s);
+      c.load_values(v);
     }
-    rilli_pack_values(w, write);
-    rilli_pack_values(late, [&](int n, int e) { return c.of(TAIL, n, e) * write(n, e); });
+    rilli_pack_writes(w, late, c.numbers + TAIL * CHUNK, write);
     if (p.residual) clip(v, slopes);
     if (FITTED) rilli_read_state<D>(o, S, c.q);
     rilli_each_value([&](int n, int e) { o[n][e] *= c.of(BEFORE, n, e); });
     rilli_mix_down(o, w, c.pairs);
-    rilli_each_value([&](int n, int e) { o[n][e] *= c.of(READ_S, n, e); });
-    if (!FITTED) /* the own write: r, or e */
-      rilli_each_value([&](int n, int e) {
-        o[n][e] += c.of(OWN_OUT, n, e) * (p.residual ? x[n][e] : write(n, e));
-      });
+    if (!FITTED && !p.residual) {
+      c.load_values(v);
+      rilli_each_value([&](int n, int e) { x[n][e] = write(n, e); });
+    }
+    rilli_each_value([&](int n, int e) { /* with the own write, of e or r */
+                                         o[n][e] *= c.of(READ_S, n, e);
+                                         if (!FITTED) o[n][e] += c.of(OWN_OUT, n, e) * x[n][e];
+    });
     rilli_fade_state<D>(S, c.whole());
     rilli_write_state<D>(S, late, c.k);
   }
@@ -88,17 +92,18 @@ struct rilli_recur_sweep_warp {
       rilli_pack_values(w, write);
       rilli_mix_down(y, w, c.solve_r);
     }
-    rilli_each_value([&](int n, int e) { x[n][e] = write(n, e); });
-    rilli_each_value([&](int n, int e) { o[n][e] += c.of(OWN_OUT, n, e) * x[n][e]; });
-    rilli_pack_values(w, [&](int n, int e) { return x[n][e]; });
-    rilli_pack_values(late, [&](int n, int e) { return c.of(TAIL, n, e) * x[n][e]; });
+    rilli_each_value([&](int n, int e) {
+      x[n][e] = write(n, e);
+      o[n][e] += c.of(OWN_OUT, n, e) * x[n][e];
+    });
+    rilli_pack_writes(w, late, c.numbers + TAIL * CHUNK, [&](int n, int e) { return x[n][e]; });
     rilli_zero(x);
     rilli_read_state<D>(x, R, c.q);
+    rilli_fade_state<D>(R, c.whole());
+    rilli_write_state<D>(R, late, c.k);
     rilli_each_value([&](int n, int e) { x[n][e] *= c.of(BEFORE, n, e); });
     rilli_mix_down(x, w, c.pairs);
     rilli_each_value([&](int n, int e) { o[n][e] += c.of(READ_R, n, e) * x[n][e]; });
-    rilli_fade_state<D>(R, c.whole());
-    rilli_write_state<D>(R, late, c.k);
   }
 };
 
@@ -132,9 +137,7 @@ static __global__ void __launch_bounds__(2 * D) sweep(rilli_recur_chunked p) {
       if (FITTED) rilli_store_state<D>(p.states + saved + D * D, w.R);
       slopes = p.slopes + (index * (D / 16) + column / 16) * PACKED_WARP;
     }
-    rilli_packed v;
-    c.load_values(v, warp);
-    w.pass_s(c, v, slopes);
+    w.pass_s(c, slopes);
     if (FITTED) w.pass_r(c);
     rilli_store_values(p.o + (span.first * p.H + head) * D + column, p.H * D, span.tokens, w.o);
     if (p.stages > 1) continue;

@@ -45,6 +45,21 @@ static __device__ __forceinline__ void rilli_pack_values(rilli_packed &to, F &&f
       to[k][i] = rilli_pack(f(2 * k + i / 2, i % 2 * 2), f(2 * k + i / 2, i % 2 * 2 + 1));
 }
 
+/* packed = f(n, e), and late = tail f(n, e) for what reaches the chunk's end. */
+template <typename F>
+static __device__ __forceinline__ void rilli_pack_writes(rilli_packed &to, rilli_packed &late,
+                                                         const float *tail, F &&f) {
+#pragma unroll
+  for (int k = 0; k < PACKS; k++)
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+      int n = 2 * k + i / 2, e = i % 2 * 2;
+      float x = f(n, e), y = f(n, e + 1);
+      to[k][i] = rilli_pack(x, y);
+      late[k][i] = rilli_pack(rilli_of_token(tail, n, e) * x, rilli_of_token(tail, n, e + 1) * y);
+    }
+}
+
 static __device__ __forceinline__ void rilli_zero(rilli_values &x) {
   rilli_each_value([&](int n, int e) { x[n][e] = 0; });
 }
