@@ -5,6 +5,11 @@
  * for the GPU's multiprocessors, else half or a quarter of it. */
 #include "ops/cuda/recurrence/chunk.cuh"
 
+/* Cards whose blocks have 99 kB of shared memory: too little for D = 128. */
+static bool has_little_shared(const rill_cuda_card *card) {
+  return card->major > 8 ? card->major >= 12 : card->minor != 0 && card->minor != 7;
+}
+
 /* Hands out memory of a call: of `rest` if there is one, else scratch. */
 struct memory {
   rill_env *env;
@@ -46,7 +51,10 @@ static bool lay_out(const rill_call *call, const rill_array *states, rilli_recur
   p->smooth = p->clip == RILL_CLIP_TANH;
   p->most = none ? INFINITY : (float)p->bound;
   p->inverse = 1 / p->most;
-  int64_t processors = rilli_cuda_of(env)->card.multiprocessors, heads = p->N * p->H;
+  const rill_cuda_card *card = &rilli_cuda_of(env)->card;
+  int64_t processors = card->multiprocessors, heads = p->N * p->H;
+  p->most_shared = (card->major == 8 ? 163 : 227) * 1024;
+  if (has_little_shared(card)) p->most_shared = 99 * 1024;
   p->slice = (int)D;
   while (p->slice > 32 && heads * (D / p->slice) < processors / 2 + 1) p->slice /= 2;
   p->stages = 2;
@@ -61,9 +69,12 @@ extern "C" bool rilli_cuda_recur_chunk_fits(const rill_call *call) {
   if (attr->rule.decay == RILL_DECAY_CHANNEL || attr->chunk != CHUNK) return false;
   if (D != v->size[3] || (D != 64 && D != 128)) return false;
   if (attr->impl != RILL_IMPL_CHUNK && q->size[1] < 16) return false;
+  uintptr_t places = 0; /* copies take 16 bytes at once */
+  for (int i = Q; i <= R0; i++)
+    if (i <= V || i >= S0) places |= (uintptr_t)call->in[i].data;
+  if (places % 16 != 0) return false;
   const rill_cuda_card *card = &rilli_cuda_of(call->env)->card;
-  bool small = card->major > 8 ? card->major >= 12 : card->minor != 0 && card->minor != 7;
-  return card->major >= 8 && (D == 64 || !small);
+  return card->major >= 8 && (D == 64 || !has_little_shared(card));
 }
 
 extern "C" bool rilli_cuda_recur_chunk(const rill_call *call) {

@@ -68,7 +68,8 @@ struct rilli_recur_chunked : rilli_recur_problem<rilli_bf16> {
   float most, inverse;
   bool smooth;
 
-  int slice, stages; /* V columns of a sweep's block; chunks in shared memory at once, 1 or 2 */
+  size_t most_shared; /* bytes of shared memory that a block can have */
+  int slice, stages;  /* V columns of a sweep's block; chunks in shared memory at once, 1 or 2 */
 
   __device__ bool reads() const { return delta || residual; }
   __device__ int parts() const { return fitted ? 2 : 1; }

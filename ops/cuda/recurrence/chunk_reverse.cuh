@@ -22,7 +22,8 @@
 template <int D, bool FITTED>
 struct rilli_recur_reverse_warp {
   const rilli_recur_chunked &p;
-  rilli_state<D> dS, dR;
+  rilli_state<D> dS;
+  typename rilli_second_state<D>::type dR;
   rilli_values du; /* and then dv */
 
   /* R over a chunk; leaves dr in du. do is loaded anew where it is used: that takes fewer registers
@@ -50,12 +51,11 @@ struct rilli_recur_reverse_warp {
       return c.of(BEFORE, n, e) * c.of(READ_R, n, e) * rilli_unpacked(go, n, e);
     });
     rilli_each_value([&](int n, int e) { du[n][e] *= c.of(FIT, n, e); });
-    rilli_fade_state<D>(dR, c.whole());
-    rilli_write_state<D>(dR, a, c.q);
+    rilli_advance_state<D>(dR, c.whole(), a, c.q);
     if (!p.delta) return;
     rilli_pack_values(
         a, [&](int n, int e) { return -c.of(BEFORE, n, e) * c.of(ALPHA, n, e) * du[n][e]; });
-    rilli_write_state<D>(dR, a, c.k);
+    rilli_advance_state<D>(dR, 1, a, c.k);
   }
 
   /* From the gradient of r to that of the residual before the clip. */
@@ -115,6 +115,7 @@ static __global__ void __launch_bounds__(2 * D) reverse(rilli_recur_chunked p) {
   int64_t row = (item * D + column) * D;
   rilli_recur_reverse_warp<D, FITTED> w = {p};
   rilli_load_state<D>(w.dS, p.ds_end ? p.ds_end + row : nullptr);
+  if (FITTED) rilli_place_state<D>(w.dR, rilli_recur_stage<D>::behind(p));
   if (FITTED) rilli_load_state<D>(w.dR, p.dr_end ? p.dr_end + row : nullptr);
   auto begin = [&](int64_t chunk) {
     if (chunk < first) return;
@@ -150,10 +151,10 @@ static __global__ void __launch_bounds__(2 * D) reverse(rilli_recur_chunked p) {
 }
 
 template <int D, bool FITTED>
-static bool rilli_recur_reverse_run(rill_env *env, const rilli_recur_chunked &p) {
-  size_t shared = p.stages * rilli_recur_stage<D>::bytes(p.slice, FITTED);
+static bool rilli_recur_reverse_run(rill_env *env, rilli_recur_chunked p) {
+  if (rilli_recur_stage<D>::shared(p) > p.most_shared) p.stages = 1;
   return rilli_launch(env, reverse<D, FITTED>, rilli_grid_of(p.N * p.H * (D / p.slice)),
-                      2 * p.slice, shared, p);
+                      2 * p.slice, rilli_recur_stage<D>::shared(p), p);
 }
 
 #endif /* RILL_OPS_CUDA_RECURRENCE_CHUNK_REVERSE_CUH_ */

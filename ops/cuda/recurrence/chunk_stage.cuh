@@ -8,13 +8,21 @@
 #ifndef RILL_OPS_CUDA_RECURRENCE_CHUNK_STAGE_CUH_
 #define RILL_OPS_CUDA_RECURRENCE_CHUNK_STAGE_CUH_
 
-#include "ops/cuda/recurrence/chunk_values.cuh"
+#include "ops/cuda/recurrence/chunk_second.cuh"
 
 template <int D>
 struct rilli_recur_stage {
   rilli_bf16 *k, *q, *values, *pairs, *solve_s, *solve_r;
   float *numbers;
 
+  /* What a block needs: all stages, and the second state. */
+  static size_t shared(const rilli_recur_chunked &p) {
+    return p.stages * bytes(p.slice, p.fitted) +
+           (p.fitted ? rilli_second_bytes<D>(2 * p.slice) : 0);
+  }
+  static __device__ char *behind(const rilli_recur_chunked &p) {
+    return (char *)rilli_recur_memory + p.stages * bytes(p.slice, p.fitted);
+  }
   static __host__ __device__ int blocks(int slice) { return (slice + CHUNK - 1) / CHUNK; }
   static __host__ __device__ size_t bytes(int slice, bool fitted) {
     size_t elements = 2 * CHUNK * D + (blocks(slice) + (fitted ? 3 : 2)) * PAIRS;

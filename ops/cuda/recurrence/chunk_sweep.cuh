@@ -21,7 +21,8 @@
 template <int D, bool FITTED>
 struct rilli_recur_sweep_warp {
   const rilli_recur_chunked &p;
-  rilli_state<D> S, R;
+  rilli_state<D> S;
+  typename rilli_second_state<D>::type R;
   rilli_values o, x; /* x: z, and then r */
 
   /* S over a chunk: o, and r in x. v is loaded anew where it is used: that takes fewer registers
@@ -99,8 +100,7 @@ struct rilli_recur_sweep_warp {
     rilli_pack_writes(w, late, c.numbers + TAIL * CHUNK, [&](int n, int e) { return x[n][e]; });
     rilli_zero(x);
     rilli_read_state<D>(x, R, c.q);
-    rilli_fade_state<D>(R, c.whole());
-    rilli_write_state<D>(R, late, c.k);
+    rilli_advance_state<D>(R, c.whole(), late, c.k);
     rilli_each_value([&](int n, int e) { x[n][e] *= c.of(BEFORE, n, e); });
     rilli_mix_down(x, w, c.pairs);
     rilli_each_value([&](int n, int e) { o[n][e] += c.of(READ_R, n, e) * x[n][e]; });
@@ -116,6 +116,7 @@ static __global__ void __launch_bounds__(2 * D) sweep(rilli_recur_chunked p) {
   int64_t row = (item * D + column) * D;
   rilli_recur_sweep_warp<D, FITTED> w = {p};
   rilli_load_state<D>(w.S, p.s0 ? p.s0 + row : nullptr);
+  if (FITTED) rilli_place_state<D>(w.R, rilli_recur_stage<D>::behind(p));
   if (FITTED) rilli_load_state<D>(w.R, p.r0 ? p.r0 + row : nullptr);
   auto begin = [&](int64_t chunk) {
     if (chunk >= end) return;
@@ -149,10 +150,10 @@ static __global__ void __launch_bounds__(2 * D) sweep(rilli_recur_chunked p) {
 }
 
 template <int D, bool FITTED>
-static bool rilli_recur_sweep_run(rill_env *env, const rilli_recur_chunked &p) {
-  size_t shared = p.stages * rilli_recur_stage<D>::bytes(p.slice, FITTED);
+static bool rilli_recur_sweep_run(rill_env *env, rilli_recur_chunked p) {
+  if (rilli_recur_stage<D>::shared(p) > p.most_shared) p.stages = 1;
   return rilli_launch(env, sweep<D, FITTED>, rilli_grid_of(p.N * p.H * (D / p.slice)), 2 * p.slice,
-                      shared, p);
+                      rilli_recur_stage<D>::shared(p), p);
 }
 
 #endif /* RILL_OPS_CUDA_RECURRENCE_CHUNK_SWEEP_CUH_ */

@@ -248,21 +248,24 @@ static __device__ __forceinline__ void rilli_exchange(uint32_t (&x)[4]) {
     }
   }
 }
-/* As bf16: the very values that products read. A lane writes eight neighbours. */
+/* As bf16: the very values that products read. 32 columns, of which a lane writes eight. */
 template <int D>
-static __device__ __forceinline__ void rilli_store_state(rilli_bf16 *at, const rilli_state<D> &x) {
+static __device__ __forceinline__ void rilli_store_tiles(rilli_bf16 *at, const float (&x)[4][4]) {
   int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
 #pragma unroll
+  for (int half = 0; half < 2; half++) {
+    uint32_t four[4];
+#pragma unroll
+    for (int i = 0; i < 4; i++) four[i] = rilli_pack(x[i][2 * half], x[i][2 * half + 1]);
+    rilli_exchange(four);
+    *(uint4 *)(at + (g + 8 * half) * D + 8 * t) = make_uint4(four[0], four[1], four[2], four[3]);
+  }
+}
+template <int D>
+static __device__ __forceinline__ void rilli_store_state(rilli_bf16 *at, const rilli_state<D> &x) {
+#pragma unroll
   for (int n = 0; n < D / 8; n += 4)
-#pragma unroll
-    for (int half = 0; half < 2; half++) {
-      uint32_t four[4];
-#pragma unroll
-      for (int i = 0; i < 4; i++) four[i] = rilli_pack(x[n + i][2 * half], x[n + i][2 * half + 1]);
-      rilli_exchange(four);
-      *(uint4 *)(at + (g + 8 * half) * D + 8 * (n + t)) =
-          make_uint4(four[0], four[1], four[2], four[3]);
-    }
+    rilli_store_tiles<D>(at + 8 * n, *(const float(*)[4][4]) & x[n]);
 }
 template <int D>
 static __device__ __forceinline__ void rilli_fade_state(rilli_state<D> &x, float decay) {
