@@ -53,6 +53,7 @@ static bool lay_out(const rill_call *call, const rill_array *states, rilli_recur
   p->inverse = 1 / p->most;
   const rill_cuda_card *card = &rilli_cuda_of(env)->card;
   int64_t processors = card->multiprocessors, heads = p->N * p->H;
+  p->ahead = processors * (D == 64 ? 2 : 1);
   p->most_shared = (card->major == 8 ? 163 : 227) * 1024;
   if (has_little_shared(card)) p->most_shared = 99 * 1024;
   p->slice = (int)D;
@@ -88,6 +89,21 @@ extern "C" bool rilli_cuda_recur_chunk(const rill_call *call) {
          (p.fitted ? rilli_recur_sweep_two : rilli_recur_sweep_one)(call->env, p);
 }
 
+/* A backward operand at a multiple of 16 bytes: where it is, or a copy; NULL when absent. */
+template <typename X>
+static bool aligned(const rill_call *call, int which, const X **to) {
+  const rill_array *a = &call->in[which];
+  *to = rilli_recur_operand<const X>(a);
+  if (!*to || (uintptr_t)*to % 16 == 0) return true;
+  size_t bytes = (size_t)rill_array_count(a) * sizeof(X);
+  rilli_cuda *dev = rilli_cuda_of(call->env);
+  void *copy = rill_env_alloc(call->env, bytes);
+  *to = (const X *)copy;
+  if (!copy) return false;
+  int error = dev->calls->copy(copy, a->data, bytes, dev->stream);
+  return error == 0 || rilli_cuda_fail(dev, "copying a gradient", error);
+}
+
 extern "C" bool rilli_cuda_recur_chunk_backward(const rill_call *call) {
   const rill_array *in = call->in;
   rill_env *env = call->env;
@@ -99,9 +115,8 @@ extern "C" bool rilli_cuda_recur_chunk_backward(const rill_call *call) {
   p.dwrites =
       (rilli_bf16 *)rill_env_alloc(env, (size_t)(states * CHUNK * p.V) * sizeof(rilli_bf16));
   if (!p.dstates || !p.dwrites) return false;
-  p.go = rilli_recur_operand<const rilli_bf16>(&in[DO]);
-  p.ds_end = rilli_recur_operand<const float>(&in[DS]);
-  p.dr_end = rilli_recur_operand<const float>(&in[DR]);
+  if (!aligned(call, DO, &p.go) || !aligned(call, DS, &p.ds_end) || !aligned(call, DR, &p.dr_end))
+    return false;
   void *to[R0 + 1];
   for (int i = Q; i <= R0; i++) to[i] = rill_present(&in[i]) ? call->out[i].data : nullptr;
   p.dq = (rilli_bf16 *)to[Q], p.dk = (rilli_bf16 *)to[K], p.dv = (rilli_bf16 *)to[V];

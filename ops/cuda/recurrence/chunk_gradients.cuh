@@ -140,6 +140,7 @@ static __global__ void __launch_bounds__(2 * D) gradients(rilli_recur_chunked p)
   c.copy_state(p, item, 0);
   c.copy_queries(p, at, span.tokens);
   c.copy_dstate(p, item, 0);
+  if (item + p.ahead < p.chunks * p.H) c.prefetch(p, item + p.ahead);
   rilli_values source;
   rilli_recur_keys<D> x(p, c, item);
 #pragma unroll 1
