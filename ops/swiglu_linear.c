@@ -54,7 +54,7 @@ static void sample(rill_samples *s) {
   };
   for (size_t i = 0; i < 2 * (sizeof shape / sizeof shape[0]); i++) {
     rill_shape x = shape[i / 2][0];
-    double wide = i % 2 ? 5 : 1;
+    double wide = i % 2 ? 2 : 1;
     rill_sample_add(s, (rill_sample){.name = i % 2 ? "wide" : "narrow",
                                      .in = {{.shape = x, .low = -wide, .high = wide},
                                             {.shape = x},
