@@ -1,5 +1,6 @@
 // Optimizers against their formulas, schedules, clipping, skipped steps, states.
 #include "optim/optim.h"
+#include "tests/device_util.h"
 
 #include <gtest/gtest.h>
 
@@ -17,7 +18,8 @@ namespace {
 class Optim : public testing::Test {
  protected:
   void SetUp() override {
-    ctx = rill_context_new(rill_context_opts{.seed = 5, .on_error = RILL_CONTINUE});
+    ctx = rill_context_new(rill_context_opts{
+        .seed = 5, .on_error = RILL_CONTINUE, .device = rill_test::test_opts().device});
     net = rill_module_new(ctx);
   }
   void TearDown() override { rill_context_free(ctx); }
