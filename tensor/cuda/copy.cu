@@ -95,14 +95,23 @@ static __device__ void store_i64(rill_dtype dtype, void *p, int64_t i, int64_t x
 /* ---- the loop: work(i, offsets) for every element ---- */
 
 template <int K, typename Work>
+static __device__ __forceinline__ void one(const rilli_layout<K> &w, const Work &work, int64_t i) {
+  int64_t offset[K];
+  if (i >= w.count) return;
+  rilli_offsets(w, i, offset);
+  work(offset);
+}
+
+/* Work that looks at dtypes is large: it is not repeated. */
+template <int K, typename Work>
 static __global__ void each(rilli_layout<K> w, Work work) {
   int64_t first = (int64_t)blockIdx.x * (THREADS * ITEMS) + threadIdx.x;
+  if (Work::LARGE) {
+#pragma unroll 1
+    for (int j = 0; j < ITEMS; j++) one(w, work, first + j * THREADS);
+  } else {
 #pragma unroll
-  for (int j = 0; j < ITEMS; j++) {
-    int64_t i = first + j * THREADS, offset[K];
-    if (i >= w.count) return;
-    rilli_offsets(w, i, offset);
-    work(offset);
+    for (int j = 0; j < ITEMS; j++) one(w, work, first + j * THREADS);
   }
 }
 
@@ -115,12 +124,14 @@ static bool run(rilli_device *dev, const rill_array *const (&a)[K], Work work) {
 
 template <typename T>
 struct move {
+  static const bool LARGE = false;
   T *to;
   const T *from;
   __device__ void operator()(const int64_t (&at)[2]) const { to[at[0]] = from[at[1]]; }
 };
 template <typename To, typename From>
 struct round_to {
+  static const bool LARGE = false;
   To *to;
   const From *from;
   __device__ void operator()(const int64_t (&at)[2]) const {
@@ -128,6 +139,7 @@ struct round_to {
   }
 };
 struct convert {
+  static const bool LARGE = true;
   rill_dtype to_dtype, from_dtype;
   void *to;
   const void *from;
@@ -140,6 +152,7 @@ struct convert {
   }
 };
 struct add {
+  static const bool LARGE = true;
   rill_dtype to_dtype, from_dtype;
   void *to;
   const void *from;
@@ -150,11 +163,13 @@ struct add {
 };
 template <typename T>
 struct add_f32 {
+  static const bool LARGE = false;
   float *to;
   const T *from;
   __device__ void operator()(const int64_t (&at)[2]) const { to[at[0]] += rilli_load(from[at[1]]); }
 };
 struct put {
+  static const bool LARGE = true;
   rill_dtype dtype;
   void *to;
   double value;
