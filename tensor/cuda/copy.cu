@@ -3,8 +3,6 @@
  * Elements of one size move as they are, 16 bytes a thread where both sides are contiguous and
  * aligned; other pairs convert through double or int64, whichever holds both exactly, as on the
  * CPU. One thread owns ITEMS elements, a block's width apart, so that accesses coalesce. */
-#include <math_constants.h>
-
 #include "tensor/cuda/launch.cuh"
 #include "tensor/cuda/number.cuh"
 #include "tensor/cuda/strided.cuh"
@@ -227,13 +225,49 @@ bool rilli_cuda_fill(rilli_device *base, const rill_array *to, double value) {
   return run(base, one, put{to->dtype, to->data, value});
 }
 
+/* to += from where both are contiguous and aligned: the gradients of a training step. A thread owns
+ * VECTOR neighbours; the last block's remainder goes one by one. */
+enum { VECTOR = 8 };
+
+template <typename To, typename From>
+static __global__ void add_flat(To *to, const From *from, int64_t n) {
+  int64_t at = ((int64_t)blockIdx.x * THREADS + threadIdx.x) * VECTOR;
+  if (at + VECTOR <= n) {
+    rilli_vector<To, VECTOR> x = *(const rilli_vector<To, VECTOR> *)(to + at);
+    rilli_vector<From, VECTOR> y = *(const rilli_vector<From, VECTOR> *)(from + at);
+#pragma unroll
+    for (int i = 0; i < VECTOR; i++)
+      x.at[i] = rilli_store<To>(rilli_load(x.at[i]) + rilli_load(y.at[i]));
+    *(rilli_vector<To, VECTOR> *)(to + at) = x;
+  } else {
+    for (; at < n; at++) to[at] = rilli_store<To>(rilli_load(to[at]) + rilli_load(from[at]));
+  }
+}
+
+static bool vectors(const rill_array *a) {
+  size_t bytes = VECTOR * rill_dtype_size(a->dtype);
+  return rill_array_contiguous(a) && (uintptr_t)a->data % bytes == 0;
+}
+
+template <typename To, typename From>
+static bool run_flat(rilli_device *dev, const rill_array *to, const rill_array *from) {
+  int64_t n = rill_array_count(to);
+  return rilli_launch(&dev->env, add_flat<To, From>, rilli_blocks(n, THREADS * VECTOR), THREADS, 0,
+                      (To *)to->data, (const From *)from->data, n);
+}
+
 bool rilli_cuda_accumulate(rilli_device *base, const rill_array *to, const rill_array *from) {
   const rill_array *const both[2] = {to, from};
-  if (to->dtype == RILL_F32 && from->dtype == RILL_F32)
-    return run(base, both, add_f32<float>{(float *)to->data, (const float *)from->data});
+  bool flat = vectors(to) && vectors(from), wide = from->dtype == RILL_F32;
+  if (to->dtype == RILL_F32 && wide)
+    return flat ? run_flat<float, float>(base, to, from)
+                : run(base, both, add_f32<float>{(float *)to->data, (const float *)from->data});
   if (to->dtype == RILL_F32 && from->dtype == RILL_BF16)
-    return run(base, both,
-               add_f32<__nv_bfloat16>{(float *)to->data, (const __nv_bfloat16 *)from->data});
+    return flat ? run_flat<float, __nv_bfloat16>(base, to, from)
+                : run(base, both,
+                      add_f32<__nv_bfloat16>{(float *)to->data, (const __nv_bfloat16 *)from->data});
+  if (to->dtype == RILL_BF16 && from->dtype == RILL_BF16 && flat)
+    return run_flat<__nv_bfloat16, __nv_bfloat16>(base, to, from);
   return run(base, both, add{to->dtype, from->dtype, to->data, from->data});
 }
 
