@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "ops/ops.h"
-#include "ops/recurrence/call_impl.h"
+#include "ops/recurrence/call.h"
 #include "ops/recurrence/problem_impl.h"
 
 enum { CHUNK = 64 };

@@ -5,7 +5,7 @@
 
 #include <math.h>
 
-#include "ops/recurrence/call_impl.h"
+#include "ops/recurrence/call.h"
 #include "tensor/cuda/launch.cuh"
 #include "tensor/cuda/number.cuh"
 

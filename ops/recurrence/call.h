@@ -1,7 +1,7 @@
 /* The ops "recur" and "recur_backward" as their kernels see a call: the order of operands, and the
  * attributes. Read by op.c and by the CUDA kernels, so it is C and C++. */
-#ifndef RILL_OPS_RECURRENCE_CALL_IMPL_H_
-#define RILL_OPS_RECURRENCE_CALL_IMPL_H_
+#ifndef RILL_OPS_RECURRENCE_CALL_H_
+#define RILL_OPS_RECURRENCE_CALL_H_
 
 #include "autograd/op.h"
 #include "ops/recurrence/recurrence.h"
@@ -50,4 +50,4 @@ bool rilli_cuda_recur_chunk_backward(const rill_call *call);
 }
 #endif
 
-#endif /* RILL_OPS_RECURRENCE_CALL_IMPL_H_ */
+#endif /* RILL_OPS_RECURRENCE_CALL_H_ */
