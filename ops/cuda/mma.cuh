@@ -168,10 +168,6 @@ template <int N>
 static __device__ __forceinline__ void rilli_copy_wait() {
   asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory");
 }
-/* Brings the 128 bytes around an address to the L2 cache. */
-static __device__ __forceinline__ void rilli_prefetch(const void *at) {
-  asm volatile("prefetch.global.L2 [%0];" ::"l"(at));
-}
 /* Begins to copy ROWS rows, `apart` elements apart, to a tile; rows from `valid` (> 0) on are
  * zeros. All THREADS threads of the block call it. */
 template <int ROWS, int D, int THREADS>

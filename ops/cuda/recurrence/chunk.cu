@@ -53,7 +53,6 @@ static bool lay_out(const rill_call *call, const rill_array *states, rilli_recur
   p->inverse = 1 / p->most;
   const rill_cuda_card *card = &rilli_cuda_of(env)->card;
   int64_t processors = card->multiprocessors, heads = p->N * p->H;
-  p->ahead = processors * (D == 64 ? 2 : 1);
   p->most_shared = (card->major == 8 ? 163 : 227) * 1024;
   if (has_little_shared(card)) p->most_shared = 99 * 1024;
   p->slice = (int)D;

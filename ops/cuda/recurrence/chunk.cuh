@@ -68,7 +68,6 @@ struct rilli_recur_chunked : rilli_recur_problem<rilli_bf16> {
   float most, inverse;
   bool smooth;
 
-  int64_t ahead;      /* items after which a multiprocessor takes its next, about */
   size_t most_shared; /* bytes of shared memory that a block can have */
   int slice, stages;  /* V columns of a sweep's block; chunks in shared memory at once, 1 or 2 */
 

@@ -2,12 +2,12 @@
  *
  *   dq = s am (do S_0) + gbar alpha am (do R_0) + dB k + own k
  *   dk = tail (w_S dS + w_R dR) + am (dz S_0 + dx R_0) + dB^T q + (dN + dN^T) k + own q
- *   dB_ij = decay_ij (s_i do_i . w_S,j + gbar_i alpha_i do_i . w_R,j),  dN_ij = decay_ij (dz_i .
- * w_S,j
- *   + dx_i . w_R,j),  j < i,  with w_S = beta e, w_R = gamma f, dS and dR at the chunk's end
+ *   dB_ij = decay_ij (s_i do_i . w_S,j + gbar_i alpha_i do_i . w_R,j),  j < i
+ *   dN_ij = decay_ij (dz_i . w_S,j + dx_i . w_R,j),  j < i
+ * with w_S = beta e, w_R = gamma f, and dS, dR at the chunk's end;
  *   dbeta = e . dE,  dgamma = f . dF + [gated] do . (R_t q)
- *   d log alpha_i = sum of the terms whose decay contains alpha_i: pairs (l, j), j < i < l; what
- * reads the chunk's first states after i and what writes before i last; what alpha_i itself
+ * and d log alpha_i the sum of the terms whose decay contains alpha_i: pairs (l, j), j < i < l;
+ * what reads the chunk's first states after i, and what writes before i; what alpha_i itself
  * multiplies. Nothing cancels there, and nothing is divided by alpha.
  *
  * Grid: a block for a chunk and head; D / 16 warps. First a warp has 16 columns of V
@@ -100,6 +100,7 @@ static __device__ __forceinline__ void rilli_recur_gate_gradients(
     return c.totals[(state * STATE_SUMS + which) * CHUNK + i];
   };
   if (here) {
+#pragma unroll
     for (int which = 0; which < KEY_SUMS; which++) {
       sum[which] = 0;
       for (int group = 0; group < GROUPS; group++)
@@ -130,8 +131,9 @@ static __device__ __forceinline__ void rilli_recur_gate_gradients(
   if (p.dgamma && !p.tied) p.dgamma[element] = dgamma;
 }
 
-template <int D>
+template <int D, bool FITTED>
 static __global__ void __launch_bounds__(2 * D) gradients(rilli_recur_chunked p) {
+  enum { PARTS = FITTED ? 2 : 1 };
   rilli_recur_gradients_block<D> c;
   int64_t item = blockIdx.x, head = item % p.H;
   rilli_recur_span span = rilli_recur_span_of(p, item / p.H);
@@ -140,13 +142,12 @@ static __global__ void __launch_bounds__(2 * D) gradients(rilli_recur_chunked p)
   c.copy_state(p, item, 0);
   c.copy_queries(p, at, span.tokens);
   c.copy_dstate(p, item, 0);
-  if (item + p.ahead < p.chunks * p.H) c.prefetch(p, item + p.ahead);
   rilli_values source;
   rilli_recur_keys<D> x(p, c, item);
 #pragma unroll 1
-  for (int which = 0; which < p.parts(); which++) {
-    bool more = which + 1 < p.parts(), dz = which ? p.delta : p.reads();
-    rilli_recur_values<D>(p, c, item, which, source);
+  for (int which = 0; which < PARTS; which++) {
+    bool more = which + 1 < PARTS, dz = which ? p.delta : p.reads();
+    rilli_recur_values<D, FITTED>(p, c, item, which, source);
     rilli_copy_wait<0>();
     __syncthreads();
     c.total(which);
@@ -163,9 +164,9 @@ static __global__ void __launch_bounds__(2 * D) gradients(rilli_recur_chunked p)
   x.pair_gradients(c.w, c.dz, cross);
   __syncthreads();
   x.pair_products(c.w, c.dz);
+  rilli_recur_gate_gradients<D>(p, c, x, cross, at, span.tokens);
   x.store(p.dq, at, span.tokens, x.dq);
   x.store(p.dk, at, span.tokens, x.dk);
-  rilli_recur_gate_gradients<D>(p, c, x, cross, at, span.tokens);
 }
 
 #endif /* RILL_OPS_CUDA_RECURRENCE_CHUNK_GRADIENTS_CUH_ */

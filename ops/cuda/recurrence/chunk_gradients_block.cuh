@@ -66,32 +66,6 @@ struct rilli_recur_gradients_block {
     rilli_copy_commit();
   }
 
-  /* Sends for all that another item will copy, so that it comes from L2 then. */
-  __device__ void prefetch(const rilli_recur_chunked &p, int64_t item) const {
-    enum { LINE = 64 /* elements */, LINES = D / LINE };
-    rilli_recur_span span = rilli_recur_span_of(p, item / p.H);
-    const rilli_bf16 *operands[4] = {p.k, p.v, p.go, p.q};
-    int64_t at = (span.first * p.H + item % p.H) * D;
-#pragma unroll
-    for (int which = 0; which < 4; which++)
-      for (int i = threadIdx.x; i < span.tokens * LINES; i += blockDim.x)
-        rilli_prefetch(operands[which] + at + i / LINES * p.H * D + i % LINES * LINE);
-    auto flat = [&](const rilli_bf16 *from, int elements) {
-      if (!from) return;
-      from += item * elements;
-      for (int i = threadIdx.x * LINE; i < elements; i += blockDim.x * LINE)
-        rilli_prefetch(from + i);
-    };
-    flat(p.states, p.parts() * D * D);
-    flat(p.dstates, p.parts() * D * D);
-    flat(p.dwrites, p.parts() * CHUNK * D);
-    if (p.residual) flat(p.slopes, CHUNK * D);
-    flat(p.solve_s, PAIRS);
-    if (p.solve_r != p.solve_s) flat(p.solve_r, PAIRS);
-    flat(p.pairs, PAIRS);
-    flat((const rilli_bf16 *)p.numbers, NUMBERS * CHUNK * 2);
-  }
-
   __device__ float of(int number, int n, int e) const {
     return rilli_of_token(numbers + number * CHUNK, n, e);
   }

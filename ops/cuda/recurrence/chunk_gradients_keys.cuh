@@ -261,16 +261,22 @@ struct rilli_recur_keys {
     }
   }
 
+  /* Lanes exchange, and each writes eight columns. */
   __device__ __forceinline__ void store(rilli_bf16 *to, int64_t at, int tokens,
                                         const rilli_values &x) const {
-    int t = threadIdx.x % 4;
 #pragma unroll
     for (int half = 0; half < 2; half++) {
-      if (token(half) >= tokens) continue;
-      rilli_bf16 *line = to + (at + token(half) * p.H) * D + column + 2 * t;
+      rilli_bf16 *line = to + (at + token(half) * p.H) * D + column + threadIdx.x % 4 * 8;
 #pragma unroll
-      for (int n = 0; n < 8; n++)
-        *(uint32_t *)(line + 8 * n) = rilli_pack(x[n][2 * half], x[n][2 * half + 1]);
+      for (int n = 0; n < 8; n += 4) {
+        uint32_t four[4];
+#pragma unroll
+        for (int i = 0; i < 4; i++)
+          four[i] = rilli_pack(x[n + i][2 * half], x[n + i][2 * half + 1]);
+        rilli_exchange(four);
+        if (token(half) < tokens)
+          *(uint4 *)(line + 8 * n) = make_uint4(four[0], four[1], four[2], four[3]);
+      }
     }
   }
 };

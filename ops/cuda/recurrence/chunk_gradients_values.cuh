@@ -8,11 +8,11 @@
 #include "ops/cuda/recurrence/chunk_gradients_block.cuh"
 
 /* The gradient of the residual before the clip. */
-template <int D>
+template <int D, bool FITTED>
 static __device__ __forceinline__ void rilli_recur_values_du(
     const rilli_recur_chunked &p, const rilli_recur_gradients_block<D> &c, const rilli_packed &go,
     const rilli_packed &slope, const rilli_packed &df, rilli_values &du) {
-  if (p.fitted) {
+  if (FITTED) {
     rilli_each_value([&](int n, int e) { du[n][e] = c.of(FIT, n, e) * rilli_unpacked(df, n, e); });
   } else {
     rilli_each_value(
@@ -24,7 +24,7 @@ static __device__ __forceinline__ void rilli_recur_values_du(
 /* State `which`, 0 for S: source is v; 1 for R: source is r, which S leaves there. Waits for the
  * copies that it reads; a barrier of the block lies between reading v and J and writing w and sums
  * in their places. */
-template <int D>
+template <int D, bool FITTED>
 static __device__ __forceinline__ void rilli_recur_values(const rilli_recur_chunked &p,
                                                           const rilli_recur_gradients_block<D> &c,
                                                           int64_t item, int which,
@@ -39,7 +39,7 @@ static __device__ __forceinline__ void rilli_recur_values(const rilli_recur_chun
   rilli_packed slope, df;
   if (which == 0 && p.residual) {
     rilli_load_packed(slope, p.slopes + (item * (D / 16) + warp) * PACKED_WARP);
-    if (p.fitted) rilli_load_packed(df, dwrites + D / 16 * PACKED_WARP);
+    if (FITTED) rilli_load_packed(df, dwrites + D / 16 * PACKED_WARP);
   }
   rilli_copy_wait<1>();
   __syncthreads();
@@ -48,7 +48,7 @@ static __device__ __forceinline__ void rilli_recur_values(const rilli_recur_chun
     rilli_packed v;
     rilli_load_values<CHUNK>(v, c.w + warp / 4 * PAIRS, warp % 4 * 16);
     rilli_each_value([&](int n, int e) { source[n][e] = rilli_unpacked(v, n, e); });
-    if (p.residual) rilli_recur_values_du(p, c, go, slope, df, du);
+    if (p.residual) rilli_recur_values_du<D, FITTED>(p, c, go, slope, df, du);
   }
   rilli_zero(z);
   auto error = [&](int n, int e) { return source[n][e] - c.of(DECAYED, n, e) * z[n][e]; };
@@ -70,8 +70,10 @@ static __device__ __forceinline__ void rilli_recur_values(const rilli_recur_chun
   c.sum(ERROR_SUM, [&](int n, int e) { return error(n, e) * rilli_unpacked(dw, n, e); });
   if (p.delta) c.sum(READ_SUM, [&](int n, int e) { return -through_delta(n, e) * z[n][e]; });
   if (p.residual && which == 0) {
-    rilli_each_value([&](int n, int e) { source[n][e] = rilli_clip(p, source[n][e] - z[n][e]); });
-    if (!p.fitted)
+    rilli_each_value([&](int n, int e) { source[n][e] -= z[n][e]; });
+    rilli_packed none;
+    rilli_clip(p, source, false, none);
+    if (!FITTED)
       c.sum(OWN_SUM, [&](int n, int e) { return rilli_unpacked(go, n, e) * source[n][e]; });
   } else {
     c.sum(OWN_SUM, [&](int n, int e) { return rilli_unpacked(go, n, e) * write(n, e); });

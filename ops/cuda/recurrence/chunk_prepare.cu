@@ -8,8 +8,8 @@
  *
  * Grid: a block of 4 warps for a chunk and head. Products: a warp 16 rows of both Gram matrices.
  * Solve: a thread a column of J (threads 0-63 of S, 64-127 of R), which stays in its registers; row
- * i of N comes to all of them from shared memory at once. Shared: 50 kB at D = 128 (k, q and N).
- * Barriers: 3. Products bf16 with f32 sums; logs, decays and the solve f32, results bf16. Bytes of
+ * i of N comes to all of them from shared memory at once. Shared: 54 kB at D = 128 (k, q and N).
+ * Barriers: 4. Products bf16 with f32 sums; logs, decays and the solve f32, results bf16. Bytes of
  * a token and head: 512 read, 176 to 432 written. */
 #include "ops/cuda/recurrence/chunk.cuh"
 

@@ -117,19 +117,19 @@ static __global__ void __launch_bounds__(2 * D) reverse(rilli_recur_chunked p) {
   rilli_load_state<D>(w.dS, p.ds_end ? p.ds_end + row : nullptr);
   if (FITTED) rilli_place_state<D>(w.dR, rilli_recur_stage<D>::behind(p));
   if (FITTED) rilli_load_state<D>(w.dR, p.dr_end ? p.dr_end + row : nullptr);
-  auto begin = [&](int64_t chunk) {
+  auto copy = [&](int64_t chunk) {
     if (chunk < first) return;
     rilli_recur_stage<D>(p, (last - chunk) % p.stages)
         .copy(p, p.go, chunk, head, rilli_recur_span_at(p, sequence, chunk), block_column);
   };
-  begin(last);
+  copy(last);
   for (int64_t chunk = last; chunk >= first; chunk--) {
     rilli_recur_stage<D> c(p, (last - chunk) % p.stages);
     rilli_recur_span span = rilli_recur_span_at(p, sequence, chunk);
     int64_t index = chunk * p.H + head, part = index * p.parts();
     rilli_copy_wait<0>();
     __syncthreads();
-    if (p.stages > 1) begin(chunk - 1);
+    if (p.stages > 1) copy(chunk - 1);
     rilli_bf16 *dstates = p.dstates + (part * D + column) * D;
     rilli_bf16 *dwrites = p.dwrites + (part * (D / 16) + column / 16) * PACKED_WARP;
     rilli_store_state<D>(dstates, w.dS);
@@ -144,7 +144,7 @@ static __global__ void __launch_bounds__(2 * D) reverse(rilli_recur_chunked p) {
     rilli_store_values(p.dv + (span.first * p.H + head) * D + column, p.H * D, span.tokens, w.du);
     if (p.stages > 1) continue;
     __syncthreads();
-    begin(chunk - 1);
+    copy(chunk - 1);
   }
   if (p.ds0) rilli_store_state<D>(p.ds0 + row, w.dS);
   if (FITTED && p.dr0) rilli_store_state<D>(p.dr0 + row, w.dR);

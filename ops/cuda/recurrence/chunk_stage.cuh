@@ -41,26 +41,31 @@ struct rilli_recur_stage {
   }
 
   /* Begins to copy a chunk; `from` is v or do, `column` the block's first. */
-  __device__ void copy(const rilli_recur_chunked &p, const rilli_bf16 *from, int64_t chunk,
-                       int64_t head, rilli_recur_span span, int column) const {
+  __device__ __forceinline__ void copy(const rilli_recur_chunked &p, const rilli_bf16 *from,
+                                       int64_t chunk, int64_t head, rilli_recur_span span,
+                                       int column) const {
     int64_t at = span.first * p.H + head, item = chunk * p.H + head, apart = p.H * D;
     rilli_recur_copy<D>(k, p.k + at * D, apart, CHUNK, span.tokens);
+    for (int i = threadIdx.x; i < NUMBERS * CHUNK / 4; i += blockDim.x)
+      rilli_copy_async(numbers + 4 * i, p.numbers + item * NUMBERS * CHUNK + 4 * i, true);
     rilli_recur_copy<D>(q, p.q + at * D, apart, CHUNK, span.tokens);
-    for (int i = 0; i < p.slice; i += CHUNK) {
-      const rilli_bf16 *part = from + at * D + column + i;
-      if (p.slice - i < CHUNK) {
-        copy_half(values + i / CHUNK * PAIRS, part, apart, p.slice - i, span.tokens);
-      } else {
-        rilli_recur_copy<CHUNK>(values + i / CHUNK * PAIRS, part, apart, CHUNK, span.tokens);
-      }
-    }
+    copy_values(from + at * D + column, apart, p.slice, span.tokens);
     rilli_recur_copy<CHUNK>(pairs, p.pairs + item * PAIRS, CHUNK, CHUNK, CHUNK);
     if (p.solve_s) rilli_recur_copy<CHUNK>(solve_s, p.solve_s + item * PAIRS, CHUNK, CHUNK, CHUNK);
     if (p.solve_r && p.solve_r != p.solve_s)
       rilli_recur_copy<CHUNK>(solve_r, p.solve_r + item * PAIRS, CHUNK, CHUNK, CHUNK);
-    for (int i = threadIdx.x; i < NUMBERS * CHUNK / 4; i += blockDim.x)
-      rilli_copy_async(numbers + 4 * i, p.numbers + item * NUMBERS * CHUNK + 4 * i, true);
     rilli_copy_commit();
+  }
+  __device__ __forceinline__ void copy_values(const rilli_bf16 *from, int64_t apart, int slice,
+                                              int valid) const {
+    for (int i = 0; i < slice; i += CHUNK) {
+      rilli_bf16 *tile = values + i / CHUNK * PAIRS;
+      if (slice - i < CHUNK) {
+        copy_half(tile, from + i, apart, slice - i, valid);
+      } else {
+        rilli_recur_copy<CHUNK>(tile, from + i, apart, CHUNK, valid);
+      }
+    }
   }
 
   /* `columns` < 64 columns into a tile of 64. */

@@ -8,11 +8,13 @@
  * without a residual, gbar (q . k) gamma f with a fitted one, gbar (q . k) r with a stateless one.
  *
  * Grid: a block for `slice` columns of V of a sequence and head; a warp 16 columns, which never
- * meet another's: it holds 16 rows of S and of R in f32 registers (D / 2 a thread each) and its
- * values of the chunk (chunk_values.cuh). Shared: 68 to 76 kB a stage at D = 128 (chunk_stage.cuh).
- * Barriers: one a chunk (two with one stage). States, z, e, r, f and the clip f32; operands of
- * products bf16. Bytes of a token and head at D = 128: 1024 of q, k, v, o, 400 of scratch, and for
- * training 512 to 1280 of states and slopes. Limits: D = V = 64 or 128. */
+ * meet another's: it holds 16 rows of S in f32 registers (D / 2 a thread), of R too
+ * (chunk_second.cuh), and its values of the chunk (chunk_values.cuh). Shared: 67 to 75 kB a stage
+ * at D = 128 (chunk_stage.cuh), two stages where they fit, and 64 kB for R. Barriers: one a chunk
+ * (two with one stage). States, z, e, r, f and the clip f32; operands of products bf16. Bytes of a
+ * token and head at D = 128: 1024 of q, k, v, o, 300 to 430 of scratch, and for training 512 to
+ * 1280 of states and slopes. Limits: D = V = 64 or 128.
+ */
 #ifndef RILL_OPS_CUDA_RECURRENCE_CHUNK_SWEEP_CUH_
 #define RILL_OPS_CUDA_RECURRENCE_CHUNK_SWEEP_CUH_
 
@@ -69,14 +71,9 @@ struct rilli_recur_sweep_warp {
   /* x becomes r. */
   __device__ __forceinline__ void clip(const rilli_packed &v, rilli_bf16 *slopes) {
     rilli_each_value([&](int n, int e) { x[n][e] = rilli_unpacked(v, n, e) - x[n][e]; });
-    if (slopes) {
-      rilli_packed slope;
-      rilli_pack_values(slope, [&](int n, int e) {
-        return rilli_clip_slope(p, x[n][e], rilli_clip(p, x[n][e]));
-      });
-      rilli_store_packed(slopes, slope);
-    }
-    rilli_each_value([&](int n, int e) { x[n][e] = rilli_clip(p, x[n][e]); });
+    rilli_packed slope;
+    rilli_clip(p, x, slopes, slope);
+    if (slopes) rilli_store_packed(slopes, slope);
   }
 
   /* R over a chunk: its part of o. */
@@ -118,19 +115,19 @@ static __global__ void __launch_bounds__(2 * D) sweep(rilli_recur_chunked p) {
   rilli_load_state<D>(w.S, p.s0 ? p.s0 + row : nullptr);
   if (FITTED) rilli_place_state<D>(w.R, rilli_recur_stage<D>::behind(p));
   if (FITTED) rilli_load_state<D>(w.R, p.r0 ? p.r0 + row : nullptr);
-  auto begin = [&](int64_t chunk) {
+  auto copy = [&](int64_t chunk) {
     if (chunk >= end) return;
     rilli_recur_stage<D>(p, (chunk - first) % p.stages)
         .copy(p, p.v, chunk, head, rilli_recur_span_at(p, sequence, chunk), block_column);
   };
-  begin(first);
+  copy(first);
   for (int64_t chunk = first; chunk < end; chunk++) {
     rilli_recur_stage<D> c(p, (chunk - first) % p.stages);
     rilli_recur_span span = rilli_recur_span_at(p, sequence, chunk);
     int64_t index = chunk * p.H + head;
     rilli_copy_wait<0>();
     __syncthreads();
-    if (p.stages > 1) begin(chunk + 1);
+    if (p.stages > 1) copy(chunk + 1);
     rilli_bf16 *slopes = nullptr;
     if (p.states) {
       int64_t saved = (index * p.parts() * D + column) * D;
@@ -143,7 +140,7 @@ static __global__ void __launch_bounds__(2 * D) sweep(rilli_recur_chunked p) {
     rilli_store_values(p.o + (span.first * p.H + head) * D + column, p.H * D, span.tokens, w.o);
     if (p.stages > 1) continue;
     __syncthreads();
-    begin(chunk + 1);
+    copy(chunk + 1);
   }
   rilli_store_state<D>(p.s + row, w.S);
   if (FITTED) rilli_store_state<D>(p.r + row, w.R);

@@ -64,15 +64,34 @@ static __device__ __forceinline__ void rilli_zero(rilli_values &x) {
   rilli_each_value([&](int n, int e) { x[n][e] = 0; });
 }
 
-/* The clip, and its slope where it gave r. tanh x = 1 - 2 / (1 + exp 2x). */
-static __device__ __forceinline__ float rilli_clip(const rilli_recur_chunked &p, float u) {
-  if (p.smooth) return p.most * (1.f - __fdividef(2.f, 1.f + __expf(2.f * u * p.inverse)));
-  return u > p.most ? p.most : u < -p.most ? -p.most : u;
+/* x becomes clip(x); `slope`, where it is wanted, its slope there, packed. tanh x =
+ * 1 - 2 / (1 + exp 2x). One branch for all, not one an element. */
+template <bool SMOOTH>
+static __device__ __forceinline__ void rilli_clip_as(const rilli_recur_chunked &p, rilli_values &x,
+                                                     bool wanted, rilli_packed &slope) {
+  float most = p.most, twice = 2.f * p.inverse;
+  if (SMOOTH)
+    rilli_each_value([&](int n, int e) {
+      x[n][e] = 1.f - __fdividef(2.f, 1.f + __expf(twice * x[n][e])); /* r / most */
+    });
+  if (wanted)
+    rilli_pack_values(slope, [&](int n, int e) {
+      float u = x[n][e];
+      if (SMOOTH) return 1.f - u * u;
+      return u <= most && u >= -most ? 1.f : 0.f;
+    });
+  rilli_each_value([&](int n, int e) {
+    float u = x[n][e];
+    x[n][e] = SMOOTH ? most * u : u > most ? most : u < -most ? -most : u;
+  });
 }
-static __device__ __forceinline__ float rilli_clip_slope(const rilli_recur_chunked &p, float u,
-                                                         float r) {
-  if (p.smooth) return 1.f - r * p.inverse * (r * p.inverse);
-  return u <= p.most && u >= -p.most ? 1.f : 0.f;
+static __device__ __forceinline__ void rilli_clip(const rilli_recur_chunked &p, rilli_values &x,
+                                                  bool wanted, rilli_packed &slope) {
+  if (p.smooth) {
+    rilli_clip_as<true>(p, x, wanted, slope);
+  } else {
+    rilli_clip_as<false>(p, x, wanted, slope);
+  }
 }
 
 /* ---- products ---- */
