@@ -25,8 +25,8 @@ static const lm_option table[] = {
     {"bytes", LM_INT, &opt.bytes, "0", .help = "read so many bytes only; 0 = all", .min = 0,
      .max = 1e15},
     {"json", LM_FLAG, &opt.json, NULL, .help = "print one JSON object"},
-    {"device", LM_CHOICE, &opt.device, "cpu", .group = "Machine", .help = "where to compute",
-     .choices = "cpu|cuda"},
+    {"device", LM_CHOICE, &opt.device, "auto", .group = "Machine",
+     .help = "where to compute; auto: a GPU if there is one", .choices = "auto|cpu|cuda"},
     {"threads", LM_INT, &opt.threads, "0", .help = "CPU threads; 0 = all", .min = 0, .max = 1024},
     {0}};
 

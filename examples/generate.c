@@ -32,8 +32,8 @@ static const lm_option table[] = {
     {"repetition-penalty", LM_FLOAT, &opt.penalty, "1",
      .help = "above 1: bytes seen of late are less likely", .min = 1, .max = 100},
     {"seed", LM_INT, &opt.seed, "1", .help = "of the draws", .min = 0, .max = 9e15},
-    {"device", LM_CHOICE, &opt.device, "cpu", .group = "Machine", .help = "where to compute",
-     .choices = "cpu|cuda"},
+    {"device", LM_CHOICE, &opt.device, "auto", .group = "Machine",
+     .help = "where to compute; auto: a GPU if there is one", .choices = "auto|cpu|cuda"},
     {"threads", LM_INT, &opt.threads, "0", .help = "CPU threads; 0 = all", .min = 0, .max = 1024},
     {0}};
 

@@ -81,8 +81,8 @@ static const lm_option table[] = {
     {"prompt", LM_STRING, &opt.prompt, "The ", .help = "what the sample at the end begins with"},
     {"sample", LM_INT, &opt.sample, "400", .help = "bytes of that sample; 0 = none", .min = 0,
      .max = 1e6},
-    {"device", LM_CHOICE, &opt.device, "cpu", .group = "Machine", .help = "where to compute",
-     .choices = "cpu|cuda"},
+    {"device", LM_CHOICE, &opt.device, "auto", .group = "Machine",
+     .help = "where to compute; auto: a GPU if there is one", .choices = "auto|cpu|cuda"},
     {"dtype", LM_CHOICE, &opt.dtype, "auto",
      .help = "of weights and activations; bf16 keeps its master weights and sums in f32; auto: f32 "
              "on the "

@@ -16,8 +16,14 @@ bool lm_context_open(rill_context **ctx, const char *device, int64_t threads, in
                      char *err) {
   rill_context_opts opts = {
       .seed = (uint64_t)seed, .on_error = RILL_CONTINUE, .threads = (int)threads};
-  opts.device = strcmp(device, "cuda") == 0 ? RILL_CUDA : RILL_CPU;
+  bool any = strcmp(device, "auto") == 0;
+  opts.device = strcmp(device, "cpu") == 0 ? RILL_CPU : RILL_CUDA;
   *ctx = rill_context_new(opts);
+  if (any && *ctx && rill_error(*ctx)) {
+    rill_context_free(*ctx);
+    opts.device = RILL_CPU;
+    *ctx = rill_context_new(opts);
+  }
   if (!*ctx) return lm_fail(err, "out of memory");
   if (!rill_error(*ctx)) return true;
   lm_fail(err, "%s", rill_error(*ctx));

@@ -17,8 +17,9 @@ typedef struct {
   rill_lm *lm;
 } lm_model;
 
-/* A context for --device ("cpu" or "cuda"), --threads and --seed, whose errors are kept. False,
- * with the message in err, when there is none to be had; *ctx is then NULL. */
+/* A context for --device ("cpu", "cuda", or "auto": a GPU if there is one), --threads and --seed,
+ * whose errors are kept. False, with the message in err, when there is none to be had; *ctx is then
+ * NULL. */
 bool lm_context_open(rill_context **ctx, const char *device, int64_t threads, int64_t seed,
                      char *err);
 
