@@ -163,10 +163,8 @@ TEST_F(CudaStub, OutOfMemoryNamesTheOpAndIsNotTheEnd) {
   rill_scope *scope = rill_scope_open(ctx);
   stub.most = 1u << 20;
   rill_tensor *x = rill_zeros(ctx, RILL_F32, RILL_SHAPE(1000));
-  rill_concat(2,
-              (rill_tensor *[]){rill_expand(x, RILL_SHAPE(1000, 1000)),
-                                rill_expand(x, RILL_SHAPE(1000, 1000))},
-              0);
+  rill_tensor *wide = rill_expand(x, RILL_SHAPE(1000, 1000)), *both[] = {wide, wide};
+  rill_concat(2, both, 0);
   ASSERT_NE(rill_error(ctx), nullptr);
   std::string message = rill_error(ctx);
   EXPECT_EQ(rill_error_status(ctx), RILL_ERROR_MEMORY);
