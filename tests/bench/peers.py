@@ -1,11 +1,11 @@
 """Times other libraries at the shapes of recurrence_gpu_bench, on the same card.
 
-    python3 peers.py [model]
+    python3 peers.py [model] [quick]
 
 Needs PyTorch with CUDA and flash-linear-attention. `model`: also a training step of its Gated DeltaNet
 at the size of the paper's, the counterpart of `step_bench cuda gdn`. The library refuses its gated
 backward on Hopper with some versions of Triton, whose compiler got it wrong; that check is lifted here
-for the sake of timing, and the script says so.
+for the sake of timing, and the script says so. `quick`: the first shape alone.
 """
 
 import statistics
@@ -67,8 +67,8 @@ def kernels():
         return torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
 
     print(f"{'library':<18} {'B x T x H':<14} {'fwd ms':>10} {'fwd+bwd ms':>10}")
-    for name, f in (("fla sgla", sgla), ("fla gdn", gdn), ("torch softmax", softmax)):
-        for shape in SHAPES:
+    for name, f in (("fla gdn", gdn), ("fla sgla", sgla), ("torch softmax", softmax)):
+        for shape in SHAPES[: 1 if "quick" in sys.argv else None]:
             x = operands(*shape)
             try:
                 with torch.no_grad():
@@ -113,6 +113,6 @@ def model():
 if __name__ == "__main__":
     print(torch.cuda.get_device_name(), "torch", torch.__version__)
     lift_check()
-    kernels()
     if "model" in sys.argv:
         model()
+    kernels()
