@@ -34,7 +34,7 @@ expect "No such file" examples/pretrain --data "$work/nothing" --out "$work/x"
 expect "--data is required" examples/pretrain
 expect "lr" examples/pretrain --data "$work/text" --lr fast
 expect "heads" examples/pretrain --data "$work/text" --width 10 --heads 3 --out "$work/x"
-expect "no CUDA" examples/pretrain --data "$work/text" --device cuda
+expect "device cuda cannot be used" examples/pretrain --data "$work/text" --device cuda
 expect "holds no checkpoint" examples/generate --model "$work"
 expect "no such folder" examples/evaluate --model "$work/nothing" --data "$work/text"
 expect "there is no rule" examples/recur --rule rnd --in a --out b
