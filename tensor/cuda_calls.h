@@ -12,7 +12,6 @@ extern "C" {
 typedef struct {
   char name[128];
   int multiprocessors, major, minor; /* compute capability major.minor */
-  size_t memory;                     /* bytes on the card */
 } rill_cuda_card;
 
 /* Every function returns 0 or an error code of the runtime. Streams and memory are its own. */
@@ -24,7 +23,6 @@ typedef struct rill_cuda_calls {
   int (*alloc)(void **memory, size_t bytes, void *stream);
   int (*free)(void *memory, void *stream);
   int (*trim)(void); /* gives memory that waits for reuse back to the system */
-  int (*memory_info)(size_t *free, size_t *total);
   int (*pinned_alloc)(void **memory, size_t bytes); /* host memory that kernels can reach, too */
   int (*pinned_free)(void *memory);
   int (*copy)(void *to, const void *from, size_t bytes, void *stream);

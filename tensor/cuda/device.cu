@@ -116,7 +116,6 @@ static void cuda_destroy(rilli_device *base) {
   rilli_scratch_release(&base->env);
   if (dev->stream) dev->calls->stream_wait(dev->stream);
   if (dev->blas) dev->blas_free(dev->blas);
-  if (dev->attention) dev->attention_free(dev->attention);
   for (int s = 0; s < RILLI_CUDA_SLOTS; s++) {
     if (dev->slot_done[s]) dev->calls->event_free(dev->slot_done[s]);
     if (dev->slot[s]) dev->calls->pinned_free(dev->slot[s]);

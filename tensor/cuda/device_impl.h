@@ -41,8 +41,6 @@ typedef struct {
   char words[512];              /* what base.why points to */
   struct rilli_cuda_blas *blas; /* opened by the first product */
   void (*blas_free)(struct rilli_cuda_blas *blas);
-  struct rilli_cuda_attention *attention; /* opened by the first softmax attention */
-  void (*attention_free)(struct rilli_cuda_attention *attention);
 } rilli_cuda;
 
 static inline rilli_cuda *rilli_cuda_of(const rill_env *env) {

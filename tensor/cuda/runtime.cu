@@ -20,7 +20,6 @@ static int open_card(rill_cuda_card *card) {
   card->multiprocessors = p.multiProcessorCount;
   card->major = p.major;
   card->minor = p.minor;
-  card->memory = p.totalGlobalMem;
   cudaMemPool_t pool; /* released blocks stay with the process, so that a step allocates nothing */
   if ((error = cudaDeviceGetDefaultMemPool(&pool, 0)) != cudaSuccess) return error;
   unsigned long long keep = ~0ull;
@@ -46,7 +45,6 @@ static int pool_trim(void) {
   cudaError_t error = cudaDeviceGetDefaultMemPool(&pool, 0);
   return error != cudaSuccess ? error : cudaMemPoolTrimTo(pool, 0);
 }
-static int memory_info(size_t *free, size_t *total) { return cudaMemGetInfo(free, total); }
 
 static int pinned_alloc(void **memory, size_t bytes) {
   return cudaHostAlloc(memory, bytes, cudaHostAllocMapped | cudaHostAllocPortable);
@@ -89,8 +87,8 @@ static const char *error_text(int error) { return cudaGetErrorString((cudaError_
 
 extern "C" const rill_cuda_calls *rill_cuda_runtime(void) {
   static const rill_cuda_calls calls = {
-      open_card, stream_new,  stream_free,  stream_wait,  pool_alloc, pool_free,
-      pool_trim, memory_info, pinned_alloc, pinned_free,  copy,       set,
-      launch,    event_new,   event_free,   event_record, event_wait, error_text};
+      open_card, stream_new,   stream_free,  stream_wait, pool_alloc, pool_free,
+      pool_trim, pinned_alloc, pinned_free,  copy,        set,        launch,
+      event_new, event_free,   event_record, event_wait,  error_text};
   return &calls;
 }
