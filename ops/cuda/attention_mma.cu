@@ -78,23 +78,6 @@ static __device__ __forceinline__ void weigh(float (&s)[KEYS / 8][4], float (&o)
 }
 
 template <int D>
-static __device__ __forceinline__ void add_values(float (&o)[D / 8][4],
-                                                  const float (&p)[KEYS / 8][4],
-                                                  const rilli_bf16 *v) {
-#pragma unroll
-  for (int k = 0; k < KEYS / 16; k++) {
-    uint32_t a[4], b[4];
-    rilli_as_a(a, p[2 * k], p[2 * k + 1]);
-#pragma unroll
-    for (int n = 0; n < D / 16; n++) {
-      rilli_load_b<D>(b, v, 16 * k, 16 * n);
-      rilli_mma(o[2 * n], a, b[0], b[1]);
-      rilli_mma(o[2 * n + 1], a, b[2], b[3]);
-    }
-  }
-}
-
-template <int D>
 static __global__ void __launch_bounds__(THREADS) forward(job a, int64_t tiles) {
   extern __shared__ __align__(128) rilli_bf16 memory[];
   rilli_bf16 *q_tile = memory, *k_tile = q_tile + QUERIES * D, *v_tile = k_tile + 2 * KEYS * D;
@@ -144,7 +127,7 @@ static __global__ void __launch_bounds__(THREADS) forward(job a, int64_t tiles) 
           if (s0 + 8 * n + lane % 4 * 2 + i % 2 >= a.seen(t + i / 2 * 8)) s[n][i] = -INFINITY;
     }
     weigh<D>(s, o, max, sum);
-    add_values<D>(o, s, v_tile + buffer * KEYS * D);
+    rilli_add_product<D, KEYS>(o, s, v_tile + buffer * KEYS * D);
     __syncthreads();
   }
 

@@ -43,24 +43,6 @@ static __device__ __forceinline__ void product(float (&c)[N / 8][4], const rilli
   }
 }
 
-/* sum [16, D] += w x for w [16, N] and a tile x [N, D] */
-template <int D, int N>
-static __device__ __forceinline__ void add_product(float (&sum)[D / 8][4],
-                                                   const float (&w)[N / 8][4],
-                                                   const rilli_bf16 *x) {
-#pragma unroll
-  for (int k = 0; k < N / 16; k++) {
-    uint32_t a[4], b[4];
-    rilli_as_a(a, w[2 * k], w[2 * k + 1]);
-#pragma unroll
-    for (int n = 0; n < D / 16; n++) {
-      rilli_load_b<D>(b, x, 16 * k, 16 * n);
-      rilli_mma(sum[2 * n], a, b[0], b[1]);
-      rilli_mma(sum[2 * n + 1], a, b[2], b[3]);
-    }
-  }
-}
-
 /* Half r of a warp's rows, times factor, to a row of the result. */
 template <int D>
 static __device__ __forceinline__ void put(rilli_bf16 *to, const float (&sum)[D / 8][4], int r,
@@ -124,7 +106,7 @@ static __global__ void __launch_bounds__(THREADS) backward_q(job a, int64_t tile
         bool sees = whole || s0 + 8 * n + lane % 4 * 2 + i % 2 < a.seen(t + i / 2 * 8);
         s[n][i] = sees ? p * (dp[n][i] - delta[i / 2]) : 0;
       }
-    add_product<D, KEYS>(dq, s, k_tile + buffer * KEYS * D);
+    rilli_add_product<D, KEYS>(dq, s, k_tile + buffer * KEYS * D);
     __syncthreads();
   }
 #pragma unroll
@@ -188,8 +170,8 @@ static __global__ void __launch_bounds__(THREADS) backward_kv(job a, int64_t til
           ds[n][i] = sees ? p[n][i] * (ds[n][i] - d) : 0;
         }
       }
-    add_product<D, QUERIES>(dv, p, do_);
-    add_product<D, QUERIES>(dk, ds, q);
+    rilli_add_product<D, QUERIES>(dv, p, do_);
+    rilli_add_product<D, QUERIES>(dk, ds, q);
     __syncthreads();
   }
 #pragma unroll

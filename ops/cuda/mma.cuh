@@ -152,6 +152,26 @@ static __device__ __forceinline__ uint32_t rilli_block_at(uint32_t place, int ro
   return (place ^ (uint32_t)(column * 2)) + (uint32_t)(row * D * 2);
 }
 
+/* ---- a product of a warp ---- */
+
+/* sum [16, D] += w x for w [16, N] and a tile x [N, D] */
+template <int D, int N>
+static __device__ __forceinline__ void rilli_add_product(float (&sum)[D / 8][4],
+                                                         const float (&w)[N / 8][4],
+                                                         const rilli_bf16 *x) {
+#pragma unroll
+  for (int k = 0; k < N / 16; k++) {
+    uint32_t a[4], b[4];
+    rilli_as_a(a, w[2 * k], w[2 * k + 1]);
+#pragma unroll
+    for (int n = 0; n < D / 16; n++) {
+      rilli_load_b<D>(b, x, 16 * k, 16 * n);
+      rilli_mma(sum[2 * n], a, b[0], b[1]);
+      rilli_mma(sum[2 * n + 1], a, b[2], b[3]);
+    }
+  }
+}
+
 /* ---- asynchronous copies ---- */
 
 /* 16 bytes, zeros unless `there`. */
