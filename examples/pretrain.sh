@@ -21,7 +21,7 @@ done
 
 if [ -n "$own_text" ]; then third_party/install.sh; else third_party/install.sh text; fi
 
-echo "Building the program (the first time takes a minute or two)" >&2
+echo "Building the program (the first time takes a minute or two, some more where CUDA is found)" >&2
 build=(--noshow_progress --show_result=0 --ui_event_filters=-info)
 third_party/bazel.sh build "${build[@]}" //examples:pretrain >&2 || {
   echo "Building failed; the messages above say where." >&2
