@@ -4,7 +4,7 @@
 
 #include "ops/cpu/map.h"
 #include "ops/infer.h"
-#include "ops/map_attributes.h"
+#include "ops/attributes.h"
 #include "ops/ops.h"
 #include "ops/samples.h"
 

@@ -1,7 +1,7 @@
 /* clamp: min(max(x, low), high), NaN stays NaN. Gradient 1 where low <= x <= high, else 0. */
 #include "ops/cpu/map.h"
 #include "ops/infer.h"
-#include "ops/map_attributes.h"
+#include "ops/attributes.h"
 #include "ops/ops.h"
 #include "ops/samples.h"
 

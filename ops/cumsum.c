@@ -5,7 +5,7 @@
 #include "ops/cpu/clones.h"
 #include "ops/cpu/rows.h"
 #include "ops/infer.h"
-#include "ops/map_attributes.h"
+#include "ops/attributes.h"
 #include "ops/samples.h"
 
 extern const rill_op rilli_op_cumsum;

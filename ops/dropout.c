@@ -7,7 +7,7 @@
 #include "ops/cpu/clones.h"
 #include "ops/cpu/rows.h"
 #include "ops/expect.h"
-#include "ops/map_attributes.h"
+#include "ops/attributes.h"
 #include "ops/ops.h"
 #include "tensor/random.h"
 

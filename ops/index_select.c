@@ -9,7 +9,7 @@
 #include "ops/axis.h"
 #include "ops/expect.h"
 #include "ops/index.h"
-#include "ops/map_attributes.h"
+#include "ops/attributes.h"
 #include "ops/ops.h"
 #include "tensor/iterate.h"
 

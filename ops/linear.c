@@ -8,7 +8,7 @@
 #include "ops/cpu/row_math.h"
 #include "ops/cpu/rows.h"
 #include "ops/expect.h"
-#include "ops/linear.h"
+#include "ops/attributes.h"
 #include "ops/ops.h"
 
 enum { X, WEIGHT, BIAS };

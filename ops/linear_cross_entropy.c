@@ -8,8 +8,8 @@
 #include "ops/attributes.h"
 #include "ops/compose.h"
 #include "ops/expect.h"
-#include "ops/linear.h"
 #include "ops/ops.h"
+#include "tensor/io.h"
 
 enum { X, WEIGHT, TARGET };
 enum { LOSS, DX, DWEIGHT, OUTPUTS };
@@ -82,27 +82,30 @@ static void compose(rill_compose *c) {
   rill_tensor *target = rill_reshape(c->in[TARGET], RILL_SHAPE(rows));
   rill_tensor *one = rill_full(c->ctx, real, RILL_SCALAR, 1);
   rill_tensor *all = rows > most ? rill_maximum(count_of(target, attr->ignore, real), one) : NULL;
+  int64_t blocks = rows > most ? (rows + most - 1) / most : 1;
   rill_tensor *loss = NULL, *dweight = NULL;
-  rill_tensor *dx = attr->x ? rill_zeros(c->ctx, dtype, RILL_SHAPE(0, k)) : NULL;
-  int64_t begin = 0;
-  do {
-    int64_t end = begin + most < rows ? begin + most : rows;
+  rill_tensor **dx = rill_alloc(c->ctx, (size_t)blocks * sizeof(rill_tensor *));
+  for (int64_t i = 0; dx && i < blocks && !rill_error(c->ctx); i++) {
+    int64_t begin = i * most, end = i + 1 < blocks ? begin + most : rows;
     rill_scope *scope = rill_scope_open(c->ctx);
     if (!scope) break;
     rill_tensor *out[OUTPUTS] = {NULL}, *part = rill_slice(target, 0, begin, end, 1);
     rill_tensor *share = all ? rill_div(count_of(part, attr->ignore, real), all) : one;
     block(attr, rill_slice(x, 0, begin, end, 1), c->in[WEIGHT], part, share, out);
-    loss = rill_hoist(begin ? rill_add(loss, out[LOSS]) : out[LOSS]);
-    if (attr->x)
-      dx = rill_hoist(begin ? rill_concat(2, (rill_tensor *[]){dx, out[DX]}, 0) : out[DX]);
-    if (attr->weight) dweight = rill_hoist(begin ? rill_add(dweight, out[DWEIGHT]) : out[DWEIGHT]);
+    loss = rill_hoist(i ? rill_add(loss, out[LOSS]) : out[LOSS]);
+    if (attr->x) dx[i] = rill_hoist(out[DX]);
+    if (attr->weight) dweight = rill_hoist(i ? rill_add(dweight, out[DWEIGHT]) : out[DWEIGHT]);
     rill_scope_close(scope);
-    begin = end;
-  } while (begin < rows && !rill_error(c->ctx));
+  }
   rill_shape none = RILL_SHAPE(0);
-  c->out[LOSS] = loss;
-  c->out[DX] = dx ? rill_reshape(dx, rill_shape_of(c->in[X])) : rill_zeros(c->ctx, dtype, none);
-  c->out[DWEIGHT] = dweight ? dweight : rill_zeros(c->ctx, real, none);
+  if (!rill_error(c->ctx)) {
+    c->out[LOSS] = loss;
+    c->out[DX] = attr->x ? rill_reshape(blocks > 1 ? rill_concat((int)blocks, dx, 0) : dx[0],
+                                        rill_shape_of(c->in[X]))
+                         : rill_zeros(c->ctx, dtype, none);
+    c->out[DWEIGHT] = dweight ? dweight : rill_zeros(c->ctx, real, none);
+  }
+  rill_free(c->ctx, dx);
 }
 
 static void vjp(rill_vjp *g) {

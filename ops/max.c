@@ -4,7 +4,7 @@
  * (smallest). The gradient goes to that element. */
 #include "ops/axis.h"
 #include "ops/cpu/extreme.h"
-#include "ops/map_attributes.h"
+#include "ops/attributes.h"
 
 typedef rilli_extreme_attr attributes;
 

@@ -2,7 +2,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "ops/map_attributes.h"
+#include "ops/attributes.h"
 #include "ops/ops.h"
 #include "tensor/iterate.h"
 

@@ -4,7 +4,7 @@
  * costs one pass and saves the largest activation of a block. */
 #include "ops/compose.h"
 #include "ops/expect.h"
-#include "ops/linear.h"
+#include "ops/attributes.h"
 #include "ops/ops.h"
 
 enum { GATE, UP, WEIGHT };

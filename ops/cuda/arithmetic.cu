@@ -3,7 +3,7 @@
  * Elementwise: grid, block and limits as in map.cuh. Integers wrap around in unsigned arithmetic of
  * their width; maximum and minimum compare them as they are. NaN wins maximum and minimum. */
 #include "ops/cuda/map.cuh"
-#include "ops/map_attributes.h"
+#include "ops/attributes.h"
 
 struct add {
   template <typename R>

@@ -5,7 +5,7 @@
  * grid of blocks of 256 threads, a thread owns ITEMS pieces of dx, a block's width apart; elsewhere
  * it fills and copies. Limits: 2^31 - 1 blocks. */
 #include "ops/cuda/map.cuh"
-#include "ops/map_attributes.h"
+#include "ops/attributes.h"
 
 enum { THREADS = 256, ITEMS = 4 };
 

@@ -6,7 +6,7 @@
 #include <math.h>
 
 #include "ops/cuda/map.cuh"
-#include "ops/map_attributes.h"
+#include "ops/attributes.h"
 #include "tensor/random.h"
 
 enum { THREADS = 256, V = 8 };

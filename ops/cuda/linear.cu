@@ -1,7 +1,7 @@
 /* linear and its derivative on CUDA: products by cuBLASLt, the bias in the product's epilogue, the
  * bias's gradient as a sum over rows. */
 #include "ops/cuda/blas.h"
-#include "ops/linear.h"
+#include "ops/attributes.h"
 #include "tensor/cuda/launch.cuh"
 
 extern "C" {

@@ -8,7 +8,7 @@
 #define RILL_OPS_CUDA_LINES_CUH_
 
 #include "autograd/op.h"
-#include "ops/map_attributes.h"
+#include "ops/attributes.h"
 #include "tensor/cuda/launch.cuh"
 #include "tensor/cuda/number.cuh"
 
