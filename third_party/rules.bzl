@@ -71,6 +71,29 @@ def rill_program(name, srcs, deps, **kwargs):
         **kwargs
     )
 
+def rill_plugin(name, srcs, deps, **kwargs):
+    """A shared object in C++20 that programs open at run time: a shim over a C++ library.
+
+    Programs and tests look for it beside themselves and where rill_plugin_path says.
+    """
+    native.cc_binary(
+        name = name,
+        srcs = srcs,
+        copts = _CXX + _OPTIMISE + _STRICT,
+        linkopts = ["-Wl,-rpath,$$ORIGIN"],
+        linkshared = True,
+        deps = deps,
+        **kwargs
+    )
+
+def rill_plugin_path(name, plugin, folders):
+    """What a library that opens a plugin depends on: the file, and where programs look for it."""
+    native.cc_library(
+        name = name,
+        data = [plugin],
+        linkopts = ["-ldl"] + ["-Wl,-rpath,$$ORIGIN" + folder for folder in [""] + folders],
+    )
+
 def rill_test(name, srcs, deps, **kwargs):
     """A GoogleTest program in C++20."""
     native.cc_test(

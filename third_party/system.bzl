@@ -169,4 +169,18 @@ def rill_repositories():
         headers = ["jansson.h", "jansson_config.h"],
         package = "libjansson-dev",
     )
+    # There is no archive of it: librill_sentencepiece.so, which the programs open when a tokenizer
+    # needs it, is linked with the shared objects in every configuration.
+    system_library(
+        name = "sentencepiece",
+        library = "sentencepiece",
+        headers = ["sentencepiece_processor.h"],
+        package = "libsentencepiece-dev",
+    )
+    system_library(
+        name = "sentencepiece_train",
+        library = "sentencepiece_train",
+        headers = ["sentencepiece_trainer.h"],
+        package = "libsentencepiece-dev",
+    )
     cuda_repository(name = "cuda")
