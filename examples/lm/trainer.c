@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "examples/lm/checkpoint.h"
+#include "examples/lm/events.h"
 #include "examples/lm/runlog.h"
 
 enum { BAD_IN_A_ROW = 5 };
@@ -35,6 +36,7 @@ typedef struct {
   lm_text held_out;
   lm_run_state state;
   lm_runlog log;
+  lm_events events;
   int32_t *buffer; /* [2, batch, seq] */
   rill_scope *turn;
 } loop;
@@ -136,7 +138,8 @@ static lm_trainer_exit after_step(loop *l, lm_record *record, lm_trainer_result 
     lm_progress_note(l->progress, "step %" PRId64 " | validation %.4f nats, %.4f bits per byte",
                      record->step, record->validation, record->validation / log(2));
   }
-  if (!lm_runlog_write(&l->log, record, err)) return LM_FAILED;
+  if (!lm_runlog_write(&l->log, record, err) || !lm_events_write(&l->events, record, err))
+    return LM_FAILED;
   bool saves = last ? o->save_every >= 0 : o->save_every > 0 && record->step % o->save_every == 0;
   if (saves) {
     if (!save(l)) {
@@ -206,7 +209,8 @@ lm_trainer_exit lm_train(const lm_model *model, rill_optim *opt, const lm_corpus
   snprintf(path, sizeof path, "%s/log.jsonl", opts->out);
   if (!lm_runlog_open(&l.log, path, l.state.step, err)) return LM_FAILED;
   l.buffer = lm_alloc(2 * opts->batch * opts->seq, sizeof *l.buffer, err);
-  l.turn = l.buffer ? rill_scope_open(model->ctx) : NULL;
+  bool ready = l.buffer && lm_events_open(&l.events, opts->out, l.state.step, err);
+  l.turn = ready ? rill_scope_open(model->ctx) : NULL;
   stop_asked = 0;
   signal(SIGINT, ask_to_stop);
   signal(SIGTERM, ask_to_stop);
@@ -216,6 +220,7 @@ lm_trainer_exit lm_train(const lm_model *model, rill_optim *opt, const lm_corpus
   rill_scope_close(l.turn);
   free(l.buffer);
   char ignored[LM_ERROR_SIZE];
-  bool closed = lm_runlog_close(&l.log, code == LM_TRAINED ? err : ignored);
+  bool closed = lm_events_close(&l.events, code == LM_TRAINED ? err : ignored);
+  closed = lm_runlog_close(&l.log, code == LM_TRAINED ? err : ignored) && closed;
   return code == LM_TRAINED && !closed ? LM_FAILED : code;
 }
