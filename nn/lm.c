@@ -123,6 +123,10 @@ rill_tensor *rill_lm_loss(const rill_lm *f, rill_tensor *ids, rill_tensor *targe
                            rill_linear_cross_entropy(x, output_weight(f), targets));
 }
 
+bool rill_lm_uses_position(const rill_lm_config *config) {
+  return !config->parts.rule.name || config->parts.rotary;
+}
+
 /* ---- counting ---- */
 
 int64_t rill_lm_count(const rill_lm_config *config, char message[RILL_CONFIG_MESSAGE]) {

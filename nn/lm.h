@@ -42,6 +42,10 @@ rill_tensor *rill_lm_apply_state(const rill_lm *f, rill_tensor *ids, rill_state 
 /* Only the logits of the last token, [B, vocab]: what generation needs. */
 rill_tensor *rill_lm_next(const rill_lm *f, rill_tensor *ids, rill_state *state);
 
+/* Does a state of such a model depend on how many tokens it has read (the cache of softmax
+ * attention, rotary keys)? */
+bool rill_lm_uses_position(const rill_lm_config *config);
+
 /* Mean cross entropy, in nats, of targets [B, T] (-100 = not counted). */
 rill_tensor *rill_lm_loss(const rill_lm *f, rill_tensor *ids, rill_tensor *targets);
 

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "ops/ops.h"
 #include "tensor/io.h"
 
 struct rill_state {
@@ -133,4 +134,38 @@ void rill_state_put(rill_state *state, const char *path, const char *name, rill_
 bool rill_state_set(rill_state *state, const char *name, rill_tensor *value) {
   rill_state_put(state, "", name, value);
   return state && !rill_error(state->ctx);
+}
+
+/* ---- rows ---- */
+
+bool rill_state_select(rill_state *state, int64_t count, const int64_t *rows) {
+  if (!state || rill_error(state->ctx)) return false;
+  rill_scope *scope = rill_scope_open_no_grad(state->ctx);
+  rill_tensor *index = rill_from(state->ctx, RILL_I64, RILL_SHAPE(count), rows);
+  for (int64_t i = 0; i < state->count; i++)
+    rill_state_put(state, "", state->at[i].name, rill_index_select(state->at[i].value, 0, index));
+  rill_scope_close(scope);
+  return !rill_error(state->ctx);
+}
+
+bool rill_state_append(rill_state *state, const rill_state *more) {
+  if (!state || !more || rill_error(state->ctx)) return false;
+  const bool empty = state->count == 0;
+  if (empty) state->position = more->position;
+  rill_scope *scope = rill_scope_open_no_grad(state->ctx);
+  for (int64_t i = 0; i < more->count && !rill_error(state->ctx); i++) {
+    rill_parameter row = more->at[i];
+    const rill_parameter *slot = empty ? NULL : find(state, "", row.name);
+    if (!empty && (!slot || state->count != more->count)) {
+      rill_fail(state->ctx, RILL_ERROR_ARGUMENT,
+                "rill_state_append: only one of the two states has %s, or they differ in number: "
+                "%" PRId64 " tensors and %" PRId64 "; they are of different models",
+                row.name, state->count, more->count);
+      break;
+    }
+    rill_tensor *both[2] = {slot ? slot->value : NULL, row.value};
+    rill_state_put(state, "", row.name, slot ? rill_concat(2, both, 0) : row.value);
+  }
+  rill_scope_close(scope);
+  return !rill_error(state->ctx);
 }

@@ -36,6 +36,24 @@ rill_parameters rill_state_tensors(const rill_state *state);
 bool rill_state_set(rill_state *state, const char *name, rill_tensor *value);
 void rill_state_set_position(rill_state *state, int64_t position);
 
+/* ---- rows: a state of B texts is B states of one, side by side ----
+ *
+ * Texts may join a batch and leave it between two tokens:
+ *
+ *   rill_state_append(batch, state);                           one more row, read on its own before
+ *   logits = rill_lm_next(lm, next, batch);                    ids [B, 1]
+ *   rill_state_select(batch, B - 1, (int64_t[]){0, 2, ...});   row 1 is done
+ *
+ * The position is one number for all rows: where a model uses it (rill_lm_uses_position), they must
+ * have read equally many tokens. */
+
+/* Keeps the given rows of the state, in that order. One that is named again is copied: a prompt is
+ * read once and continued in several ways. False, and an error, for a row that is not there. */
+bool rill_state_select(rill_state *state, int64_t count, const int64_t *rows);
+/* Adds the rows of `more` after those of `state`; into an empty state it is a copy. False, and an
+ * error, when they are not of the same model. */
+bool rill_state_append(rill_state *state, const rill_state *more);
+
 /* ---- for layers ---- */
 
 /* The tensor of that name; NULL at the beginning. Names are paths, "block.3.mixer.s". An error when

@@ -215,6 +215,63 @@ TEST_P(Model, StateSize) {
   rill_scope_close(scope);
 }
 
+// Texts that join a batch, leave it and split in it get the logits that they get alone.
+TEST_P(Model, RowsOfAStateComeAndGo) {
+  rill_lm_config c = tiny();
+  rill_lm *lm = make(c, RILL_F64);
+  rill_scope *scope = rill_scope_open_no_grad(ctx);
+  bool same_length = rill_lm_uses_position(&lm->config);
+  EXPECT_EQ(same_length,
+            std::string(GetParam()) == "transformer" || std::string(GetParam()) == "retnet");
+  rill_state *batch = rill_state_new(ctx);
+  std::vector<rill_state *> alone;
+  auto next =
+      [&](const std::vector<size_t> &texts) { /* one token for each row, both ways */
+                                              auto T = static_cast<int64_t>(texts.size());
+                                              rill_tensor *ids = tokens(T, 1);
+                                              std::vector<double> together = values(
+                                                                      rill_lm_next(lm, ids, batch)),
+                                                                  apart;
+                                              for (int64_t i = 0; i < T; i++) {
+                                                rill_tensor *id = rill_slice(ids, 0, i, i + 1, 1);
+                                                for (double x : values(rill_lm_next(
+                                                         lm, id,
+                                                         alone[texts[static_cast<size_t>(i)]])))
+                                                  apart.push_back(x);
+                                              }
+                                              EXPECT_LE(difference(together, apart), 1e-12);
+      };
+  for (int64_t i = 0; i < 3; i++) {
+    alone.push_back(rill_state_new(ctx));
+    rill_lm_next(lm, tokens(1, same_length ? 5 : 5 + 4 * i), alone.back());
+    EXPECT_TRUE(rill_state_append(batch, alone.back()));
+  }
+  next({0, 1, 2});
+  EXPECT_TRUE(rill_state_select(batch, 2, std::vector<int64_t>{2, 0}.data()));
+  next({2, 0});
+  alone.push_back(rill_state_new(ctx)); /* text 3 begins as text 0 */
+  EXPECT_TRUE(rill_state_append(alone.back(), alone[0]));
+  EXPECT_EQ(rill_state_position(alone.back()), rill_state_position(alone[0]));
+  EXPECT_TRUE(rill_state_select(batch, 3, std::vector<int64_t>{1, 1, 0}.data()));
+  next({0, 3, 2});
+  next({0, 3, 2});
+  EXPECT_EQ(rill_error(ctx), nullptr);
+
+  EXPECT_FALSE(rill_state_select(batch, 1, std::vector<int64_t>{3}.data()));
+  EXPECT_NE(rill_error(ctx), nullptr);
+  rill_error_clear(ctx);
+  rill_state *other = rill_state_new(ctx);
+  rill_state_set(other, "elsewhere", rill_zeros(ctx, RILL_F64, RILL_SHAPE(1, 2)));
+  EXPECT_FALSE(rill_state_append(batch, other));
+  ASSERT_NE(rill_error(ctx), nullptr);
+  EXPECT_NE(std::string(rill_error(ctx)).find("different models"), std::string::npos);
+  rill_error_clear(ctx);
+  rill_state_free(other);
+  rill_state_free(batch);
+  for (rill_state *state : alone) rill_state_free(state);
+  rill_scope_close(scope);
+}
+
 TEST_P(Model, CountWithoutMaking) {
   rill_lm_config c = tiny();
   char message[RILL_CONFIG_MESSAGE] = "";
