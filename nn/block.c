@@ -20,6 +20,7 @@ static void make_mixer(rill_block *f, rill_module *m, const rill_block_opts *o) 
                                           .key_size = o->key_size,
                                           .value_size = o->value_size,
                                           .parts = o->parts ? *o->parts : rill_parts_of(o->mixer),
+                                          .norm_eps = o->norm_eps,
                                           .out_init = o->out_init});
 }
 

@@ -23,7 +23,7 @@ typedef struct {
       value_size;     /* of a head; 0 = width / heads. Attention has head_size = key_size */
   int64_t groups;     /* softmax attention: heads of k and v; 0 = heads */
   double rotary_base; /* softmax attention; 0 = 10000 */
-  double norm_eps;    /* of the block's norms; 0 = 1e-6 */
+  double norm_eps;    /* of all norms; 0 = 1e-6 */
   rill_init out_init; /* of o_proj and down_proj; default: as every linear layer */
 } rill_block_opts;
 

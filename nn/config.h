@@ -35,7 +35,7 @@ typedef struct {
   bool tied;          /* the output layer is the embedding */
   bool scale_out; /* layers that write to the residual stream begin smaller: std / sqrt(2 layers) */
   double rotary_base; /* softmax attention; 0 = 10000 */
-  double norm_eps;    /* of the block norms; 0 = 1e-6 */
+  double norm_eps;    /* of all norms; 0 = 1e-6 */
   double std;         /* of initial weights; 0 = 0.8 / sqrt(width) */
   rill_parts parts;   /* of recurrent models; what `parts.rule.name` points to must outlive it */
 } rill_lm_config;

@@ -9,7 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "nn/config.h"
+#include "nn/config_impl.h"
+#include "nn/json_impl.h"
 #include "tensor/io.h"
 
 typedef enum { INTEGER, REAL, BOOLEAN, CHOICE } kind;
@@ -81,6 +82,7 @@ static const field MODEL[] = {INT(vocab, 1, MANY, ALL),
                               PART_FLAG(rotary),
                               PART_INT("conv", conv, 0, 1 << 10),
                               PART_FLAG(conv_bias),
+                              PART_FLAG(value_silu),
                               PART_INT("key_groups", groups, 0, WIDEST),
                               PART_FLAG(step_gate),
                               PART_REAL("beta_max", beta_max, 0, 2),
@@ -231,8 +233,8 @@ static bool read_model_name(const json_t *object, rill_lm_config *config, char *
                 nearest_of(name, rill_lm_presets));
 }
 
-static bool read_object(json_t *object, rill_lm_config *config, rill_lm_training *training,
-                        char *message) {
+bool rilli_config_read(json_t *object, rill_lm_config *config, rill_lm_training *training,
+                       char *message) {
   const char *key;
   json_t *value;
   if (!json_is_object(object)) return refuse(message, "a configuration must be a JSON object");
@@ -268,7 +270,7 @@ bool rill_lm_config_parse(const char *text, size_t length, rill_lm_config *confi
   rill_lm_training numbers = {0};
   json_t *object = json_loadb(text, length, JSON_REJECT_DUPLICATES, &error);
   if (!object) return refuse(message, "line %d: %s", error.line, error.text);
-  bool done = read_object(object, &read, &numbers, message);
+  bool done = rilli_config_read(object, &read, &numbers, message);
   json_decref(object);
   if (!done) return false;
   *config = read;
@@ -278,32 +280,7 @@ bool rill_lm_config_parse(const char *text, size_t length, rill_lm_config *confi
 
 /* ---- writing ---- */
 
-typedef struct {
-  char *text;
-  size_t used, room;
-} writer;
-
-static void print(writer *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void print(writer *w, const char *format, ...) {
-  va_list args;
-  va_start(args, format);
-  size_t left = w->used < w->room ? w->room - w->used : 0;
-  int n = vsnprintf(left ? w->text + w->used : NULL, left, format, args);
-  va_end(args);
-  if (n > 0) w->used += (size_t)n;
-}
-
-/* The shortest decimal that reads back as the same number. */
-static void print_real(writer *w, double x) {
-  char text[40];
-  for (int digits = 15; digits <= 17; digits++) {
-    snprintf(text, sizeof text, "%.*g", digits, x);
-    if (strtod(text, NULL) == x) break;
-  }
-  print(w, "%s", text);
-}
-
-static void print_field(writer *w, const field *f, const char *object) {
+static void print_field(rilli_writer *w, const field *f, const char *object) {
   const char *at = object + f->offset;
   int64_t integer;
   double real;
@@ -312,51 +289,71 @@ static void print_field(writer *w, const field *f, const char *object) {
   switch (f->kind) {
     case INTEGER:
       memcpy(&integer, at, sizeof integer);
-      print(w, "%" PRId64, integer);
+      rilli_print(w, "%" PRId64, integer);
       break;
     case REAL:
       memcpy(&real, at, sizeof real);
-      print_real(w, real);
+      rilli_print_real(w, real);
       break;
     case BOOLEAN:
       memcpy(&flag, at, sizeof flag);
-      print(w, flag ? "true" : "false");
+      rilli_print(w, flag ? "true" : "false");
       break;
     case CHOICE:
       memcpy(&choice, at, sizeof choice);
-      print(w, "\"%s\"", f->choices[choice]);
+      rilli_print(w, "\"%s\"", f->choices[choice]);
       break;
   }
 }
 
-static void print_config(writer *w, const rill_lm_config *config,
-                         const rill_lm_training *training) {
+void rilli_config_write(rilli_writer *w, const rill_lm_config *config, const char *indent) {
   bool softmax = config->parts.rule.name == NULL;
-  print(w, "{\n  \"model\": \"%s\"", config->model);
+  rilli_print(w, "%s\"model\": \"%s\"", indent, config->model);
   for (int i = 0; i < MODEL_FIELDS; i++) {
     if (!applies(&MODEL[i], softmax)) continue;
-    print(w, ",\n  \"%s\": ", MODEL[i].key);
+    rilli_print(w, ",\n%s\"%s\": ", indent, MODEL[i].key);
     print_field(w, &MODEL[i], (const char *)config);
   }
+}
+
+static void print_config(rilli_writer *w, const rill_lm_config *config,
+                         const rill_lm_training *training) {
+  rilli_print(w, "{\n");
+  rilli_config_write(w, config, "  ");
   if (training) {
-    print(w, ",\n  \"training\": {");
+    rilli_print(w, ",\n  \"training\": {");
     for (int i = 0; i < TRAINING_FIELDS; i++) {
-      print(w, "%s\n    \"%s\": ", i ? "," : "", TRAINING[i].key);
+      rilli_print(w, "%s\n    \"%s\": ", i ? "," : "", TRAINING[i].key);
       print_field(w, &TRAINING[i], (const char *)training);
     }
-    print(w, "\n  }");
+    rilli_print(w, "\n  }");
   }
-  print(w, "\n}\n");
+  rilli_print(w, "\n}\n");
 }
 
 char *rill_lm_config_print(rill_context *ctx, const rill_lm_config *config,
                            const rill_lm_training *training) {
-  writer measure = {0};
+  rilli_writer measure = {0};
   print_config(&measure, config, training);
-  writer w = {.room = measure.used + 1};
+  rilli_writer w = {.room = measure.used + 1};
   w.text = rill_alloc(ctx, w.room);
   if (w.text) print_config(&w, config, training);
   return w.text;
+}
+
+/* ---- comparing ---- */
+
+const char *rilli_config_differs(const rill_lm_config *a, const rill_lm_config *b, char *left,
+                                 char *right, size_t size) {
+  bool softmax = a->parts.rule.name == NULL;
+  for (int i = 0; i < MODEL_FIELDS; i++) {
+    if (!applies(&MODEL[i], softmax)) continue;
+    rilli_writer x = {.text = left, .room = size}, y = {.text = right, .room = size};
+    print_field(&x, &MODEL[i], (const char *)a);
+    print_field(&y, &MODEL[i], (const char *)b);
+    if (strcmp(left, right) != 0) return MODEL[i].key;
+  }
+  return NULL;
 }
 
 /* ---- files ---- */

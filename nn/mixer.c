@@ -78,10 +78,11 @@ static void make_gates(rill_mixer *f) {
 static void make_convolutions(rill_mixer *f) {
   const rill_parts *p = &f->opts.parts;
   rill_conv_opts opts = {.bias = p->conv_bias, .silu = p->feature == RILL_FEATURE_SILU};
+  rill_conv_opts value_opts = {.bias = p->conv_bias, .silu = opts.silu || p->value_silu};
   int64_t keys = p->groups * f->opts.key_size, values = f->opts.heads * f->opts.value_size;
   f->q_conv = rill_conv_new(f->module, "q_conv", keys, p->conv, opts);
   f->k_conv = rill_conv_new(f->module, "k_conv", keys, p->conv, opts);
-  f->v_conv = rill_conv_new(f->module, "v_conv", values, p->conv, opts);
+  f->v_conv = rill_conv_new(f->module, "v_conv", values, p->conv, value_opts);
 }
 
 static void make_output(rill_mixer *f) {
@@ -101,6 +102,8 @@ static void make_output(rill_mixer *f) {
       f->norm = rill_rmsnorm_new(m, "norm", values);
       break;
   }
+  if (f->norm) f->norm->eps = o->norm_eps;
+  if (f->group_norm) f->group_norm->eps = o->norm_eps;
   f->o =
       rill_linear_new_with(m, "o_proj", values, o->width, (rill_linear_opts){.init = o->out_init});
 }

@@ -28,6 +28,7 @@ typedef struct {
   int64_t key_size;   /* of a head; 0 = width / heads */
   int64_t value_size; /* of a head; 0 = width / heads */
   rill_parts parts;
+  double norm_eps;    /* of the output norm; 0 = that of the layer in nn/norm.h */
   rill_init out_init; /* of o_proj; default: as every linear layer */
 } rill_mixer_opts;
 

@@ -140,6 +140,7 @@ rill_tensor *rill_mixer_apply(const rill_mixer *f, rill_tensor *x, rill_state *s
   rill_tensor *k = make_key(f, f->k, f->k_conv, x, state);
   rill_tensor *v = rill_linear_apply(f->v, x);
   if (f->v_conv) v = rill_conv_apply(f->v_conv, v, state);
+  if (!f->v_conv && f->opts.parts.value_silu) v = rill_silu(v);
   v = split_heads(v, f->opts.heads);
   make_gates(f, x, &opts);
   rill_tensor *o = recur(f, q, k, v, opts, state);

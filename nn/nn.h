@@ -4,6 +4,7 @@
 
 #include "nn/attention.h"
 #include "nn/block.h"
+#include "nn/checkpoint.h"
 #include "nn/config.h"
 #include "nn/conv.h"
 #include "nn/embedding.h"

@@ -14,9 +14,9 @@ rill_parts rill_parts_alike(const rill_rule *rule) {
 /* Katharopoulos et al. 2020, equations 7 and 9. */
 static const rill_parts linear_attention = {.feature = RILL_FEATURE_ELU, .normaliser = true};
 
-/* Sun et al. 2023, equations 7 and 8. */
+/* Sun et al. 2023, equations 7 and 8; each head's norm is RMS, as in the authors' code. */
 static const rill_parts retnet = {
-    .qk_scale = true, .rotary = true, .norm = RILL_OUTPUT_NORM_GROUP, .gate = true};
+    .qk_scale = true, .rotary = true, .norm = RILL_OUTPUT_NORM_RMS, .gate = true};
 
 /* Dao and Gu 2024, section 7 and figure 6. */
 static const rill_parts mamba2 = {.feature = RILL_FEATURE_SILU,
@@ -34,12 +34,16 @@ static const rill_parts gla = {
     .qk_scale = true, .rank = 16, .norm = RILL_OUTPUT_NORM_RMS, .gate = true};
 
 /* Yang et al. 2024b, section 3.3. */
-static const rill_parts deltanet = {
-    .feature = RILL_FEATURE_SILU, .qk_norm = true, .conv = 4, .norm = RILL_OUTPUT_NORM_RMS};
+static const rill_parts deltanet = {.feature = RILL_FEATURE_SILU,
+                                    .qk_norm = true,
+                                    .qk_scale = true,
+                                    .conv = 4,
+                                    .norm = RILL_OUTPUT_NORM_RMS};
 
 /* Yang et al. 2024a, figure 1. */
 static const rill_parts gdn = {.feature = RILL_FEATURE_SILU,
                                .qk_norm = true,
+                               .qk_scale = true,
                                .conv = 4,
                                .norm = RILL_OUTPUT_NORM_RMS,
                                .gate = true};

@@ -37,7 +37,8 @@ typedef struct {
   int64_t conv;  /* width of the short convolution of q, k and v; 0 = none. SiLU, if it is the
                     feature, then applies to v too */
   bool conv_bias;
-  int64_t groups; /* heads of q and k, shared by the heads of v; 0 = all heads */
+  bool value_silu; /* SiLU on v, whatever the feature and the convolution */
+  int64_t groups;  /* heads of q and k, shared by the heads of v; 0 = all heads */
   bool step_gate; /* beta = softplus(w x + b), the step size that also scales the decay (Mamba-2) */
   double beta_max; /* beta = beta_max sigmoid(w x); 0 = 1. 2 allows negative eigenvalues */
   int64_t rank;    /* of the channel decay's projection (GLA); 0 = 16 */

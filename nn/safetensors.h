@@ -5,14 +5,15 @@
  *                    "name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}, ...}
  *   the rest  the tensors' bytes, row-major, one after the other
  *
- * dtypes: F64 F32 BF16 I32 I64 U8 BOOL. Files from strangers are refused, with a message that says
- * what is wrong, when: the header is longer than 100,000,000 bytes or than the file, does not start
- * with '{', is not JSON, or has a key twice; there are more than 1,000,000 tensors; a name is empty
- * or longer than 4096 bytes; a dtype is unknown; a rank is above 8; sizes overflow; the byte count
- * is not that of dtype and shape; ranges overlap, leave gaps, or do not end with the file.
+ * dtypes: F64 F32 BF16 I32 I64 U8 BOOL, and F16, which is read as f32. Files from strangers are
+ * refused, with a message that says what is wrong, when: the header is longer than 100,000,000
+ * bytes or than the file, does not start with '{', is not JSON, or has a key twice; there are more
+ * than 1,000,000 tensors; a name is empty or longer than 4096 bytes; a dtype is unknown; a rank is
+ * above 8; sizes overflow; the byte count is not that of dtype and shape; ranges overlap, leave
+ * gaps, or do not end with the file.
  *
  * Files written here hold a checksum of every tensor in the metadata ("checksum.NAME"); reading
- * verifies those that are there. */
+ * verifies those that are there. The metadata's "format" is "rill" unless the caller gives it. */
 #ifndef RILL_NN_SAFETENSORS_H_
 #define RILL_NN_SAFETENSORS_H_
 

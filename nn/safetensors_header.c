@@ -16,8 +16,10 @@ enum { MOST_TENSORS = 1000000, LONGEST_NAME = 4096, SHOWN = 80 };
 static const struct {
   const char *name;
   rill_dtype dtype;
-} DTYPES[] = {{"F64", RILL_F64}, {"F32", RILL_F32}, {"BF16", RILL_BF16}, {"I32", RILL_I32},
-              {"I64", RILL_I64}, {"U8", RILL_U8},   {"BOOL", RILL_BOOL}};
+  bool half;
+} DTYPES[] = {{"F64", RILL_F64, false}, {"F32", RILL_F32, false},  {"BF16", RILL_BF16, false},
+              {"I32", RILL_I32, false}, {"I64", RILL_I64, false},  {"U8", RILL_U8, false},
+              {"F16", RILL_F32, true},  {"BOOL", RILL_BOOL, false}};
 enum { DTYPE_COUNT = sizeof DTYPES / sizeof DTYPES[0] };
 
 const char *rilli_safetensors_dtype(rill_dtype dtype) {
@@ -41,15 +43,17 @@ static bool refuse(const rill_safetensors *file, const char *format, ...) {
 /* ---- one entry ---- */
 
 static bool read_dtype(const rill_safetensors *file, const char *name, const json_t *value,
-                       rill_dtype *dtype) {
+                       rilli_stored *stored) {
   const char *text = json_string_value(value);
   if (!text) return refuse(file, "tensor '%.*s' has no dtype", SHOWN, name);
   for (int i = 0; i < DTYPE_COUNT; i++) {
     if (strcmp(DTYPES[i].name, text) != 0) continue;
-    *dtype = DTYPES[i].dtype;
+    stored->head.dtype = DTYPES[i].dtype;
+    stored->half = DTYPES[i].half;
     return true;
   }
-  return refuse(file, "tensor '%.*s' has dtype '%.20s'; F64 F32 BF16 I32 I64 U8 BOOL can be read",
+  return refuse(file,
+                "tensor '%.*s' has dtype '%.20s'; F64 F32 F16 BF16 I32 I64 U8 BOOL can be read",
                 SHOWN, name, text);
 }
 
@@ -85,12 +89,12 @@ static bool read_range(const rill_safetensors *file, const char *name, const jso
                   "] do not lie in the %" PRId64 " bytes of data",
                   SHOWN, name, stored->begin, stored->end, file->data_bytes);
   int64_t count, bytes;
-  int64_t each = (int64_t)rill_dtype_size(stored->head.dtype);
+  int64_t each = stored->half ? 2 : (int64_t)rill_dtype_size(stored->head.dtype);
   if (!rill_shape_count(stored->head.shape, &count) || !rilli_mul_i64(count, each, &bytes))
     return refuse(file, "tensor '%.*s': the sizes of its shape overflow", SHOWN, name);
   if (bytes != stored->end - stored->begin)
     return refuse(file, "tensor '%.*s' %s %s needs %" PRId64 " bytes but has %" PRId64, SHOWN, name,
-                  rilli_safetensors_dtype(stored->head.dtype),
+                  stored->half ? "F16" : rilli_safetensors_dtype(stored->head.dtype),
                   rill_shape_print(stored->head.shape).text, bytes, stored->end - stored->begin);
   return true;
 }
@@ -109,7 +113,7 @@ static bool read_entry(const rill_safetensors *file, const char *name, json_t *v
     if (strcmp(key, KEYS[0]) != 0 && strcmp(key, KEYS[1]) != 0 && strcmp(key, KEYS[2]) != 0)
       return refuse(file, "tensor '%.*s' has an unknown key '%.*s'", SHOWN, name, SHOWN, key);
   }
-  return read_dtype(file, name, json_object_get(value, KEYS[0]), &stored->head.dtype) &&
+  return read_dtype(file, name, json_object_get(value, KEYS[0]), stored) &&
          read_shape(file, name, json_object_get(value, KEYS[1]), &stored->head.shape) &&
          read_range(file, name, json_object_get(value, KEYS[2]), stored);
 }

@@ -11,6 +11,7 @@ enum { RILLI_CHECKSUM_TEXT = 17 }; /* 16 hexadecimal digits and the zero byte */
 
 typedef struct {
   rill_safetensors_entry head;
+  bool half;          /* F16: two bytes an element in the file, f32 outside */
   int64_t begin, end; /* of its bytes, counted from the end of the header */
 } rilli_stored;
 

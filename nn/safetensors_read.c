@@ -154,10 +154,32 @@ static bool check_booleans(const rill_safetensors *file, const rilli_stored *s,
   return true;
 }
 
+/* Numbers of 5 exponent and 10 fraction bits to f32, exactly. */
+static float from_half(uint16_t h) {
+  uint32_t sign = (uint32_t)(h & 0x8000) << 16, exponent = h >> 10 & 31, fraction = h & 1023;
+  float magnitude = (float)fraction / 16777216.0f; /* subnormal: fraction 2^-24 */
+  uint32_t bits;
+  memcpy(&bits, &magnitude, sizeof bits);
+  if (exponent == 31) bits = 0x7f800000u | fraction << 13;
+  if (exponent > 0 && exponent < 31) bits = (exponent + 112) << 23 | fraction << 13;
+  bits |= sign;
+  memcpy(&magnitude, &bits, sizeof magnitude);
+  return magnitude;
+}
+
+/* `bytes` bytes of F16 at the beginning of a buffer of twice the size, in place. */
+static void widen(char *values, int64_t bytes) {
+  for (int64_t i = bytes / 2 - 1; i >= 0; i--) {
+    const unsigned char *at = (const unsigned char *)values + 2 * i;
+    float x = from_half((uint16_t)(at[0] | at[1] << 8));
+    memcpy(values + 4 * i, &x, sizeof x);
+  }
+}
+
 static rill_tensor *read_stored(rill_safetensors *file, const rilli_stored *s) {
   rill_context *ctx = file->ctx;
   int64_t bytes = s->end - s->begin;
-  char *values = rill_alloc(ctx, (size_t)bytes + 1);
+  char *values = rill_alloc(ctx, (size_t)bytes * (s->half ? 2 : 1) + 1);
   bool done = values && go_to(file, s);
   if (done && !rill_file_read(ctx, file->fd, values, (size_t)bytes))
     done = failed(file, "reading a tensor");
@@ -166,6 +188,7 @@ static rill_tensor *read_stored(rill_safetensors *file, const rilli_stored *s) {
     rilli_checksum_add(&sum, values, (size_t)bytes);
     done = check_sum(file, s, sum) && check_booleans(file, s, (const unsigned char *)values, bytes);
   }
+  if (done && s->half) widen(values, bytes);
   rill_tensor *x = done ? rill_from(ctx, s->head.dtype, s->head.shape, values)
                         : rill_zeros(ctx, RILL_F32, RILL_SHAPE(0));
   rill_free(ctx, values);

@@ -117,11 +117,12 @@ static char *make_header(const job *j, rill_parameters tensors, int64_t count,
                          const rill_metadata *extra, size_t *bytes) {
   json_t *root = json_object(), *metadata = json_object();
   int64_t offset = 0;
-  bool done = json_object_set(root, RILLI_METADATA_KEY, metadata) == 0 &&
-              json_object_set_new(metadata, "format", json_string("rill")) == 0;
+  bool done = json_object_set(root, RILLI_METADATA_KEY, metadata) == 0;
   if (!done) refuse(j->ctx, j->path, "out of memory for the header of", j->path);
   for (int64_t i = 0; done && i < count; i++)
     done = add_metadata(j, metadata, extra[i].key, extra[i].value);
+  if (done && !json_object_get(metadata, "format"))
+    done = add_metadata(j, metadata, "format", "rill");
   for (int64_t i = 0; done && i < tensors.count; i++)
     done = add_tensor(j, root, metadata, &tensors.at[i], &offset);
   char *header = done ? print_header(j, root, bytes) : NULL;

@@ -202,7 +202,7 @@ TEST(Config, PartsOfEachPaper) {
     return c.parts;
   };
   EXPECT_TRUE(parts("retnet").rotary);
-  EXPECT_EQ(parts("retnet").norm, RILL_OUTPUT_NORM_GROUP);
+  EXPECT_EQ(parts("retnet").norm, RILL_OUTPUT_NORM_RMS);
   EXPECT_EQ(parts("retnet").rule.decay, RILL_DECAY_HEAD);
   EXPECT_TRUE(parts("mamba2").skip && parts("mamba2").step_gate && parts("mamba2").gate_first);
   EXPECT_EQ(parts("mamba2").conv, 4);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cmath>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -133,6 +134,30 @@ TEST_F(Safetensors, FilesOfOthersWithoutChecksums) {
   EXPECT_EQ(rill_error(ctx), nullptr) << rill_error(ctx);
 }
 
+// F16 of others: normal, subnormal, largest, infinite, negative zero.
+TEST_F(Safetensors, HalfPrecisionIsReadAsF32) {
+  std::string header = "{\"h\":{\"dtype\":\"F16\",\"shape\":[6],\"data_offsets\":[0,12]}}  ";
+  const uint16_t bits[6] = {0x3c00, 0xc100, 0x0001, 0x7bff, 0x7c00, 0x8000};
+  uint64_t n = header.size();
+  std::ofstream(path, std::ios::binary)
+      .write(reinterpret_cast<const char *>(&n), 8)
+      .write(header.data(), static_cast<std::streamsize>(n))
+      .write(reinterpret_cast<const char *>(bits), sizeof bits);
+  rill_safetensors *file = rill_safetensors_open(ctx, path.c_str());
+  ASSERT_NE(file, nullptr) << rill_error(ctx);
+  rill_tensor *x = rill_safetensors_get(file, "h");
+  EXPECT_EQ(rill_dtype_of(x), RILL_F32);
+  double v[6];
+  ASSERT_TRUE(rill_read_f64(x, v, 6)) << rill_error(ctx);
+  EXPECT_EQ(v[0], 1);
+  EXPECT_EQ(v[1], -2.5);
+  EXPECT_EQ(v[2], std::ldexp(1.0, -24));
+  EXPECT_EQ(v[3], 65504);
+  EXPECT_TRUE(std::isinf(v[4]));
+  EXPECT_TRUE(v[5] == 0 && std::signbit(v[5]));
+  rill_safetensors_close(file);
+}
+
 std::string entry(const std::string &dtype, const std::string &shape, const std::string &range) {
   return "{\"x\":{\"dtype\":\"" + dtype + "\",\"shape\":" + shape + ",\"data_offsets\":" + range +
          "}}";
@@ -161,7 +186,8 @@ TEST_F(Safetensors, StrangersAreRefused) {
        "unknown key 'more'"},
       {"{\"__metadata__\":3}", 0, "is no object"},
       {"{\"__metadata__\":{\"a\":3}}", 0, "metadata 'a' is no string"},
-      {entry("F16", "[2]", "[0,4]"), 4, "dtype 'F16'"},
+      {entry("F8_E4M3", "[4]", "[0,4]"), 4, "dtype 'F8_E4M3'"},
+      {entry("F16", "[1]", "[0,4]"), 4, "F16 [1] needs 2 bytes but has 4"},
       {entry("f32", "[1]", "[0,4]"), 4, "dtype 'f32'"},
       {entry("U8", "4", "[0,4]"), 4, "has no shape"},
       {entry("U8", "[-4]", "[0,4]"), 4, "not an integer >= 0"},

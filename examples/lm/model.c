@@ -9,7 +9,6 @@
 
 #include "examples/lm/batches.h"
 #include "examples/lm/checkpoint.h"
-#include "nn/safetensors.h"
 #include "ops/ops.h"
 
 bool lm_context_open(rill_context **ctx, const char *device, int64_t threads, int64_t seed,
@@ -41,21 +40,15 @@ bool lm_model_new(lm_model *model, rill_context *ctx, const rill_lm_config *conf
 }
 
 bool lm_model_load(lm_model *model, rill_context *ctx, const char *path) {
-  char folder[LM_PATH_SIZE], file[LM_PATH_SIZE + 32], err[LM_ERROR_SIZE];
-  rill_lm_config config;
+  char folder[LM_PATH_SIZE], err[LM_ERROR_SIZE];
   if (!lm_checkpoint_folder(path, folder, err)) {
     rill_fail(ctx, RILL_ERROR_FILE, "%s", err);
     return false;
   }
-  snprintf(file, sizeof file, "%s/config.json", folder);
-  if (!rill_lm_config_load(ctx, file, &config, NULL) ||
-      !lm_model_new(model, ctx, &config, RILL_F32))
-    return false;
-  snprintf(file, sizeof file, "%s/model.safetensors", folder);
-  rill_safetensors *weights = rill_safetensors_open(ctx, file);
-  bool loaded = weights && rill_safetensors_load(weights, rill_params(model->net), true);
-  rill_safetensors_close(weights);
-  return loaded;
+  model->ctx = ctx;
+  model->lm = rill_lm_load(ctx, folder, RILL_F32);
+  model->net = model->lm ? model->lm->module : NULL;
+  return model->lm != NULL;
 }
 
 /* Sum of the loss over `count` windows from where b stands. */
