@@ -7,6 +7,7 @@
 #include "examples/lm/args.h"
 #include "examples/lm/checkpoint.h"
 #include "examples/lm/model.h"
+#include "examples/lm/tokenizer.h"
 #include "tensor/io.h"
 
 static struct {
@@ -53,6 +54,16 @@ static void report(rill_context *ctx, const rill_lm *lm, const char *out) {
   rill_free(ctx, fla);
 }
 
+/* The tokenizer travels with the weights. */
+static bool copy_tokenizer(const char *in, const char *out, char *err) {
+  char folder[LM_PATH_SIZE];
+  if (!lm_checkpoint_folder(in, folder, err)) return false;
+  lm_tokenizer *tokenizer = lm_tokenizer_load(folder, err);
+  bool done = tokenizer && lm_tokenizer_save(tokenizer, out, err);
+  lm_tokenizer_free(tokenizer);
+  return done;
+}
+
 static bool convert(const char *in, const char *out, char *err) {
   rill_context *ctx;
   lm_model model;
@@ -60,10 +71,9 @@ static bool convert(const char *in, const char *out, char *err) {
   rill_lm_save_opts how = {
       .naming = naming(), .bf16 = strcmp(opt.dtype, "bf16") == 0, .shard_bytes = opt.shard_size};
   bool done = lm_model_load(&model, ctx, in) && rill_lm_save(model.lm, out, how);
-  if (done)
-    report(ctx, model.lm, out);
-  else
-    lm_fail(err, "%s", rill_error(ctx));
+  if (!done) lm_fail(err, "%s", rill_error(ctx));
+  done = done && copy_tokenizer(in, out, err);
+  if (done) report(ctx, model.lm, out);
   rill_context_free(ctx);
   return done;
 }
