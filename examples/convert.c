@@ -1,13 +1,13 @@
 /* convert: a checkpoint under other names, in another precision, in one file or several. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "examples/lm/args.h"
 #include "examples/lm/checkpoint.h"
 #include "examples/lm/model.h"
-#include "examples/lm/tokenizer.h"
 #include "tensor/io.h"
 
 static struct {
@@ -54,13 +54,23 @@ static void report(rill_context *ctx, const rill_lm *lm, const char *out) {
   rill_free(ctx, fla);
 }
 
-/* The tokenizer travels with the weights. */
+/* The tokenizer travels with the weights, whichever of its files there are. */
 static bool copy_tokenizer(const char *in, const char *out, char *err) {
-  char folder[LM_PATH_SIZE];
-  if (!lm_checkpoint_folder(in, folder, err)) return false;
-  lm_tokenizer *tokenizer = lm_tokenizer_load(folder, err);
-  bool done = tokenizer && lm_tokenizer_save(tokenizer, out, err);
-  lm_tokenizer_free(tokenizer);
+  static const char *const files[] = {"tokenizer.model", "tokens.json", "tokenizer.json",
+                                      "tokenizer_config.json", "special_tokens_map.json"};
+  enum { LARGEST = 1 << 28 };
+  char folder[LM_PATH_SIZE], path[LM_PATH_SIZE + 32];
+  bool done = lm_checkpoint_folder(in, folder, err);
+  for (size_t i = 0; done && i < sizeof files / sizeof *files; i++) {
+    lm_bytes bytes = {0};
+    struct stat status;
+    snprintf(path, sizeof path, "%s/%s", folder, files[i]);
+    if (stat(path, &status) != 0) continue;
+    done = lm_read_append(NULL, path, LARGEST, &bytes, err);
+    snprintf(path, sizeof path, "%.4000s/%s", out, files[i]);
+    done = done && lm_write_file(path, bytes.data, (size_t)bytes.count, err);
+    free(bytes.data);
+  }
   return done;
 }
 
