@@ -77,12 +77,12 @@ static rill_tensor *body(const rill_lm *f, rill_tensor *ids, rill_state *state) 
   return x;
 }
 
-static rill_tensor *output_weight(const rill_lm *f) {
+rill_tensor *rill_lm_output(const rill_lm *f) {
   return f->head ? f->head->weight : f->embed->weight;
 }
 
 static rill_tensor *logits(const rill_lm *f, rill_tensor *x) {
-  return rill_linear_op(rill_rmsnorm_apply(f->norm, x), output_weight(f), NULL);
+  return rill_linear_op(rill_rmsnorm_apply(f->norm, x), rill_lm_output(f), NULL);
 }
 
 static bool check_ids(rill_tensor *ids) {
@@ -115,12 +115,18 @@ rill_tensor *rill_lm_next(const rill_lm *f, rill_tensor *ids, rill_state *state)
   return rill_module_leave(f->module, scope, rill_squeeze(y, 1));
 }
 
+rill_tensor *rill_lm_hidden(const rill_lm *f, rill_tensor *ids) {
+  if (!f || !check_ids(ids)) return rilli_layer_missing(ids);
+  rill_scope *scope = rill_module_enter(f->module, ids);
+  return rill_module_leave(f->module, scope, rill_rmsnorm_apply(f->norm, body(f, ids, NULL)));
+}
+
 rill_tensor *rill_lm_loss(const rill_lm *f, rill_tensor *ids, rill_tensor *targets) {
   if (!f || !check_ids(ids)) return rilli_layer_missing(ids);
   rill_scope *scope = rill_module_enter(f->module, ids);
   rill_tensor *x = rill_rmsnorm_apply(f->norm, body(f, ids, NULL));
   return rill_module_leave(f->module, scope,
-                           rill_linear_cross_entropy(x, output_weight(f), targets));
+                           rill_linear_cross_entropy(x, rill_lm_output(f), targets));
 }
 
 bool rill_lm_uses_position(const rill_lm_config *config) {

@@ -46,6 +46,12 @@ rill_tensor *rill_lm_next(const rill_lm *f, rill_tensor *ids, rill_state *state)
  * attention, rotary keys)? */
 bool rill_lm_uses_position(const rill_lm_config *config);
 
+/* What the output layer is given: ids [B, T] -> [B, T, width], normalised. With rill_lm_output the
+ * logits of a few tokens can be had without those of the others. */
+rill_tensor *rill_lm_hidden(const rill_lm *f, rill_tensor *ids);
+/* Weight of the output layer: [vocab, width], the embedding's where they are tied. */
+rill_tensor *rill_lm_output(const rill_lm *f);
+
 /* Mean cross entropy, in nats, of targets [B, T] (-100 = not counted). */
 rill_tensor *rill_lm_loss(const rill_lm *f, rill_tensor *ids, rill_tensor *targets);
 
