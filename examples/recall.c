@@ -12,10 +12,11 @@
 #include "examples/lm/args.h"
 #include "examples/lm/checkpoint.h"
 #include "examples/lm/recall.h"
-#include "examples/lm/recall_line.h"
+#include "examples/lm/recall_report.h"
 
 static struct {
-  const char *task, *train, *test, *eval_lengths, *model, *schedule, *device, *out, *checkpoint;
+  const char *task, *train, *test, *eval_lengths, *model, *schedule, *device, *out, *checkpoint,
+      *plot;
   int64_t length, pairs, vocab, rewrites, depths, layers, width, heads, conv;
   int64_t steps, batch, examples, warmup, test_every, test_examples, seed, threads, log_every;
   double power, lr, weight_decay, clip, until, beta_max, beta2;
@@ -68,14 +69,14 @@ static const lm_option table[] = {
     {"beta-max", LM_FLOAT, &opt.beta_max, "1",
      .help = "beta is in 0 .. this; 2 lets a delta rule reflect, which parity needs", .min = 0,
      .max = 2},
-    {"steps", LM_INT, &opt.steps, "3000", .group = "Training", .help = "updates at most", .min = 1,
+    {"steps", LM_INT, &opt.steps, "4000", .group = "Training", .help = "updates at most", .min = 1,
      .max = 1e12},
     {"until", LM_FLOAT, &opt.until, "0.99",
      .help = "stop after a test with this accuracy; 2 = never", .min = 0, .max = 2},
-    {"batch", LM_INT, &opt.batch, "64", .help = "examples in an update", .min = 1, .max = 1e6},
+    {"batch", LM_INT, &opt.batch, "16", .help = "examples in an update", .min = 1, .max = 1e6},
     {"examples", LM_INT, &opt.examples, "0", .help = "different examples; 0 = never the same twice",
      .min = 0, .max = 1e15},
-    {"lr", LM_FLOAT, &opt.lr, "3e-3", .help = "peak learning rate", .min = 0, .max = 100},
+    {"lr", LM_FLOAT, &opt.lr, "1e-2", .help = "peak learning rate", .min = 0, .max = 100},
     {"schedule", LM_CHOICE, &opt.schedule, "cosine", .help = "how it falls, to a tenth",
      .choices = "cosine|linear|constant|wsd"},
     {"warmup", LM_INT, &opt.warmup, "100", .help = "steps in which it rises", .min = 0,
@@ -87,7 +88,7 @@ static const lm_option table[] = {
     {"seed", LM_INT, &opt.seed, "1", .help = "of weights and examples", .min = 0, .max = 9e15},
     {"test-every", LM_INT, &opt.test_every, "100", .group = "Test",
      .help = "steps between tests of what is trained; 0 = only at the end", .min = 0, .max = 1e12},
-    {"test-examples", LM_INT, &opt.test_examples, "1000", .help = "examples of each setting",
+    {"test-examples", LM_INT, &opt.test_examples, "500", .help = "examples of each setting",
      .min = 1, .max = 1e9},
     {"checkpoint", LM_STRING, &opt.checkpoint, NULL,
      .help =
@@ -97,6 +98,8 @@ static const lm_option table[] = {
     {"save", LM_FLAG, &opt.save, "true", .help = "leave a checkpoint"},
     {"log-every", LM_INT, &opt.log_every, "50", .help = "steps between lines that stay", .min = 1,
      .max = 1e9},
+    {"plot", LM_STRING, &opt.plot, NULL,
+     .help = "train nothing: draw the results of the files that follow into this .html file"},
     {"quiet", LM_FLAG, &opt.quiet, NULL, .help = "print results and warnings only"},
     {"device", LM_CHOICE, &opt.device, "cpu", .group = "Machine",
      .help = "where to compute; auto: a GPU if there is one", .choices = "auto|cpu|cuda"},
@@ -159,7 +162,7 @@ static bool make_plan(recall_plan *p, char *err) {
   snprintf(usual, sizeof usual, "%" PRId64, opt.length ? opt.length : p->task->usual.length);
   const char *train = opt.train ? opt.train : usual;
   bool done =
-      lm_recall_settings(p->task, &shape, opt.train ? "--train" : "--length", train, &p->train,
+      lm_recall_settings(p->task, &shape, opt.train ? "--train" : "--task", train, &p->train,
                          &p->trains, err) &&
       add_tests(p, &shape, "--test", opt.test ? opt.test : train, err) &&
       (!opt.eval_lengths || add_tests(p, &shape, "--eval-lengths", opt.eval_lengths, err)) &&
@@ -242,7 +245,7 @@ static lm_recall_line line_of(const lm_model *model, const recall_plan *plan,
 }
 
 static bool test(const lm_model *model, const recall_plan *plan, const lm_recall_result *trained,
-                 lm_progress *progress, char *err) {
+                 lm_progress *progress, lm_recall_line *line, char *err) {
   char path[LM_PATH_SIZE + 32];
   lm_bytes text = {0};
   bool done = true;
@@ -251,14 +254,33 @@ static bool test(const lm_model *model, const recall_plan *plan, const lm_recall
     lm_recall_score score;
     done = lm_recall_test(model, plan->task, shape, 0, opt.test_examples, opt.batch, &score, err);
     if (!done) break;
-    lm_recall_line line = line_of(model, plan, shape, &score, trained);
-    lm_progress_say(progress, "%s length %" PRId64 " pairs %" PRId64 " accuracy %.4f whole %.4f",
-                    line.task, line.length, line.pairs, line.accuracy, line.whole);
-    done = lm_recall_line_print(&line, &text, err);
+    line[i] = line_of(model, plan, shape, &score, trained);
+    done = lm_recall_line_print(&line[i], &text, err);
+    if (!plan->task->hides)
+      lm_progress_say(
+          progress, "%s, length %" PRId64 ", %" PRId64 " pairs: accuracy %.4f, whole examples %.4f",
+          line[i].task, line[i].length, line[i].pairs, score.accuracy, score.whole);
+  }
+  if (done && plan->task->hides) {
+    printf("answers that are right, by depth (down) and length (across):\n");
+    lm_recall_grid_print(stdout, line, plan->tests);
   }
   snprintf(path, sizeof path, "%s/results.jsonl", opt.out);
   done = done && lm_write_file(path, text.data, (size_t)text.count, err);
   free(text.data);
+  return done;
+}
+
+/* The page about a run; without training there is no loss to show. */
+static bool report(const lm_recall_line *line, int64_t lines, bool trained, char *err) {
+  char path[LM_PATH_SIZE + 32];
+  lm_record *record = NULL;
+  int64_t records = 0;
+  snprintf(path, sizeof path, "%s/log.jsonl", opt.out);
+  if (trained && !lm_runlog_read(path, &record, &records, err)) return false;
+  snprintf(path, sizeof path, "%s/report.html", opt.out);
+  bool done = lm_recall_report_write(path, line, lines, record, records, err);
+  free(record);
   return done;
 }
 
@@ -303,23 +325,61 @@ static int recall(rill_context *ctx, char *err) {
   if (done && !(opt.checkpoint ? lm_model_load(&model, ctx, opt.checkpoint)
                                : lm_model_new(&model, ctx, &config, RILL_F32)))
     done = lm_fail(err, "%s", rill_error(ctx));
+  lm_recall_line *line = done ? lm_alloc(p.tests, sizeof *line, err) : NULL;
   if (done) banner(&progress, &model, &p);
-  done = done && (opt.checkpoint || train(&model, &p, &progress, &trained, err)) &&
-         test(&model, &p, &trained, &progress, err);
+  done = line && (opt.checkpoint || train(&model, &p, &progress, &trained, err)) &&
+         test(&model, &p, &trained, &progress, line, err) &&
+         report(line, p.tests, !opt.checkpoint, err);
+  if (done) lm_progress_note(&progress, "report: %s/report.html", opt.out);
+  free(line);
   plan_free(&p);
   return done ? 0 : code;
 }
 
+/* ---- many runs ---- */
+
+enum { RESULTS_LIMIT = 1 << 28 };
+
+static int plot(const lm_args *args, char *err) {
+  lm_bytes text = {0};
+  lm_recall_line *line = NULL;
+  int64_t lines = 0;
+  bool done = args->operand_count > 0 || lm_fail(err, "--plot needs results.jsonl files");
+  for (int i = 0; done && i < args->operand_count; i++)
+    done = lm_read_append(NULL, args->operand[i], RESULTS_LIMIT, &text, err);
+  const char *name = args->operand_count == 1 ? args->operand[0] : "the files, one after the other";
+  done = done && lm_recall_lines_parse(name, (const char *)text.data, (size_t)text.count, &line,
+                                       &lines, err);
+  if (done && lines == 0) done = lm_fail(err, "%s: there are no results", name);
+  done = done && lm_recall_plot_write(opt.plot, line, lines, err);
+  free(line);
+  free(text.data);
+  return done ? 0 : 1;
+}
+
+static int run(const lm_args *args, char *err) {
+  rill_context *ctx;
+  if (opt.plot) return plot(args, err);
+  if (args->operand_count > 0) {
+    lm_fail(err, "'%.100s' is no option; files are for --plot", args->operand[0]);
+    return 2;
+  }
+  int code = lm_context_open(&ctx, opt.device, opt.threads, opt.seed, err) ? recall(ctx, err) : 1;
+  return rill_context_free(ctx) && code == 0 ? 1 : code;
+}
+
 int main(int argc, char **argv) {
   char err[LM_ERROR_SIZE] = "";
-  lm_args args = {.program = "recall",
-                  .summary = "Trains a small model on a task that asks for memory, and tests it.",
-                  .option = table};
+  lm_args args = {
+      .program = "recall",
+      .summary =
+          "Trains a small model on a task that asks it to remember, and tests it. Of many "
+          "runs --plot draws accuracy against the size of the state.",
+      .operands = "RESULTS.jsonl...",
+      .option = table};
   int code = lm_args_main(&args, argc, argv);
   if (code < 0) {
-    rill_context *ctx;
-    code = lm_context_open(&ctx, opt.device, opt.threads, opt.seed, err) ? recall(ctx, err) : 1;
-    if (rill_context_free(ctx) && code == 0) code = 1;
+    code = run(&args, err);
     if (err[0] && code != 0) fprintf(stderr, "recall: %s\n", err);
   }
   lm_args_free(&args);

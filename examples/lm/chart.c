@@ -17,6 +17,7 @@ enum { WIDTH = 900, HEIGHT = 400, LEFT = 58, RIGHT = 16, TOP = 14, BOTTOM = 46 }
 
 typedef struct {
   double low, high, tick;
+  bool log; /* these are exponents of 2 */
 } axis;
 
 double lm_chart_tick(double low, double high, int parts) {
@@ -35,7 +36,15 @@ static axis round_axis(double low, double high, int parts) {
   return a;
 }
 
+static axis power_axis(double low, double high) {
+  axis a = {.low = floor(log2(low) + 1e-9), .high = ceil(log2(high) - 1e-9), .log = true};
+  if (!(a.high > a.low)) a.low -= 1, a.high += 1;
+  a.tick = ceil((a.high - a.low) / 12);
+  return a;
+}
+
 static double at_x(const axis *a, double x) {
+  if (a->log) x = log2(x);
   return LEFT + (x - a->low) / (a->high - a->low) * (WIDTH - LEFT - RIGHT);
 }
 
@@ -45,10 +54,12 @@ static double at_y(const axis *a, double y) {
 
 static void write_x_axis(FILE *out, const axis *x) {
   for (int i = 0; x->low + i * x->tick <= x->high + 0.01 * x->tick; i++) {
-    double value = x->low + i * x->tick, px = at_x(x, value);
+    double value = x->low + i * x->tick;
+    if (x->log) value = exp2(value);
+    double px = at_x(x, value);
     if (px > WIDTH - RIGHT + 1) break;
     char text[32];
-    if (fabs(value) >= 10000)
+    if (fabs(value) >= (x->log ? 1e6 : 1e4))
       lm_count_format(value, text, sizeof text);
     else
       snprintf(text, sizeof text, "%g", value);
@@ -96,8 +107,10 @@ static void write_level(FILE *out, const lm_chart *c, const axis *y) {
 }
 
 void lm_chart_write(FILE *out, const lm_chart *c) {
-  axis x = round_axis(c->x_low, c->x_high, 8), y = round_axis(c->y_low, c->y_high, 6);
-  if (c->x_high > c->x_low) x.low = c->x_low, x.high = c->x_high; /* its ends need not be round */
+  axis x = c->x_log ? power_axis(c->x_low, c->x_high) : round_axis(c->x_low, c->x_high, 8);
+  axis y = round_axis(c->y_low, c->y_high, 6);
+  if (!c->x_log && c->x_high > c->x_low)
+    x.low = c->x_low, x.high = c->x_high; /* its ends need not be round */
   fprintf(out, "<svg viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"", WIDTH, HEIGHT);
   lm_html_text(out, c->title);
   fprintf(out,

@@ -27,6 +27,7 @@ typedef struct {
 typedef struct {
   const char *title, *x_label, *y_label;
   double x_low, x_high, y_low, y_high; /* what is shown; widened to round numbers */
+  bool x_log;                          /* powers of two along x, which is > 0 */
   const lm_line *line;
   int lines;
   double level; /* a dashed line across; NAN = none */
