@@ -1,4 +1,4 @@
-/* generate: continues a prompt with a trained model, byte by byte, as they are drawn. */
+/* generate: continues a prompt with a trained model, token by token, as they are drawn. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,10 +19,10 @@ static const lm_option table[] = {
      .help = "a run's folder, or one of its checkpoints"},
     {"prompt", LM_STRING, &opt.prompt, "The ", .group = "Text",
      .help = "what to continue; - reads it from standard input"},
-    {"length", LM_INT, &opt.length, "500", .help = "bytes to draw", .min = 0, .max = 1e12},
+    {"length", LM_INT, &opt.length, "500", .help = "tokens to draw", .min = 0, .max = 1e12},
     {"no-echo", LM_FLAG, &opt.no_echo, NULL, .help = "do not print the prompt first"},
     {"temperature", LM_FLOAT, &opt.temperature, "0.8", .group = "Sampling",
-     .help = "0 = always the likeliest byte", .min = 0, .max = 100},
+     .help = "0 = always the likeliest token", .min = 0, .max = 100},
     {"top-k", LM_INT, &opt.top_k, "0", .help = "draw from the k likeliest; 0 = all", .min = 0,
      .max = 1e6},
     {"top-p", LM_FLOAT, &opt.top_p, "0.95",
@@ -30,16 +30,17 @@ static const lm_option table[] = {
     {"min-p", LM_FLOAT, &opt.min_p, "0",
      .help = "leave out what is less likely than this part of the likeliest", .min = 0, .max = 1},
     {"repetition-penalty", LM_FLOAT, &opt.penalty, "1",
-     .help = "above 1: bytes seen of late are less likely", .min = 1, .max = 100},
+     .help = "above 1: tokens seen of late are less likely", .min = 1, .max = 100},
     {"seed", LM_INT, &opt.seed, "1", .help = "of the draws", .min = 0, .max = 9e15},
     {"device", LM_CHOICE, &opt.device, "auto", .group = "Machine",
      .help = "where to compute; auto: a GPU if there is one", .choices = "auto|cpu|cuda"},
     {"threads", LM_INT, &opt.threads, "0", .help = "CPU threads; 0 = all", .min = 0, .max = 1024},
     {0}};
 
-static bool print_byte(void *user, uint8_t byte) {
+static bool print_piece(void *user, lm_text piece) {
   (void)user;
-  return putchar(byte) != EOF && fflush(stdout) == 0;
+  size_t count = (size_t)piece.count;
+  return fwrite(piece.bytes, 1, count, stdout) == count && fflush(stdout) == 0;
 }
 
 static bool read_prompt(lm_bytes *prompt, char *err) {
@@ -60,8 +61,10 @@ static bool generate(rill_context *ctx, char *err) {
   lm_bytes prompt = {0};
   if (!read_prompt(&prompt, err)) return false;
   if (!lm_model_load(&model, ctx, opt.model)) {
+    lm_fail(err, "%s", rill_error(ctx));
+    lm_model_close(&model);
     free(prompt.data);
-    return lm_fail(err, "%s", rill_error(ctx));
+    return false;
   }
   lm_sampler_opts how = {.temperature = opt.temperature,
                          .top_k = opt.top_k,
@@ -72,9 +75,10 @@ static bool generate(rill_context *ctx, char *err) {
   lm_sampler *sampler = lm_sampler_new(how, model.lm->config.vocab, err);
   if (sampler && !opt.no_echo) fwrite(prompt.data, 1, (size_t)prompt.count, stdout);
   bool done = sampler && lm_model_generate(&model, (lm_text){prompt.data, prompt.count}, opt.length,
-                                           sampler, print_byte, NULL, err);
+                                           sampler, print_piece, NULL, err);
   if (done) putchar('\n');
   lm_sampler_free(sampler);
+  lm_model_close(&model);
   free(prompt.data);
   return done;
 }

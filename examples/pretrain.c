@@ -1,4 +1,5 @@
-/* pretrain: trains a language model of bytes on a text, from scratch or from where it stopped.
+/* pretrain: trains a language model on a text or on shards of tokens, from scratch or from where it
+ * stopped.
  *
  *   pretrain --data text.txt --model rdn --steps 500 --out run
  *
@@ -12,6 +13,7 @@
 
 #include "examples/lm/args.h"
 #include "examples/lm/checkpoint.h"
+#include "examples/lm/corpus.h"
 #include "examples/lm/ngram.h"
 #include "examples/lm/report.h"
 #include "examples/lm/runlog.h"
@@ -19,9 +21,9 @@
 #include "tensor/io.h"
 
 static struct {
-  const char *data, *validation, *out, *model, *device, *dtype, *schedule, *prompt;
+  const char *data, *validation, *tokenizer, *out, *model, *device, *dtype, *schedule, *prompt;
   int64_t layers, width, heads, seq, batch, accumulate, steps, warmup, seed, threads,
-      validate_every, validation_bytes, recompute;
+      validate_every, validation_bytes, recompute, vocabulary, end;
   int64_t save_every, keep, log_every, sample;
   double lr, min_lr, weight_decay, clip, stop_after, beta1, beta2;
   bool resume, quiet;
@@ -29,7 +31,18 @@ static struct {
 
 static const lm_option table[] = {
     {"data", LM_STRING, &opt.data, NULL, .group = "Text",
-     .help = "a text file, or a folder of them"},
+     .help = "a text file, a folder of them, or shards of tokens: a .bin file or a folder of them, "
+             "from "
+             "prepare or llm.c; those named val_* are for validation"},
+    {"tokenizer", LM_STRING, &opt.tokenizer, "bytes",
+     .help = "of text: bytes, bpe:8192 or unigram:8192 (trained on it), or the file or folder of a "
+             "SentencePiece model"},
+    {"vocabulary", LM_INT, &opt.vocabulary, "0",
+     .help = "of shards that come without a tokenizer; 0 = the largest token, rounded up", .min = 0,
+     .max = 1e9},
+    {"end-token", LM_INT, &opt.end, "0",
+     .help = "and the token between their documents (GPT-2: 50256); 0 = not known", .min = 0,
+     .max = 1e9},
     {"validation", LM_STRING, &opt.validation, NULL,
      .help = "text to validate on, instead of holding out a part of --data"},
     {"validation-bytes", LM_INT, &opt.validation_bytes, "262144",
@@ -50,7 +63,7 @@ static const lm_option table[] = {
      .max = 1e12},
     {"batch", LM_INT, &opt.batch, "8", .help = "windows of text in a micro-batch", .min = 1,
      .max = 1e6},
-    {"seq", LM_INT, &opt.seq, "256", .help = "bytes in a window", .min = 1, .max = 1e9},
+    {"seq", LM_INT, &opt.seq, "256", .help = "tokens in a window", .min = 1, .max = 1e9},
     {"accumulate", LM_INT, &opt.accumulate, "1", .help = "micro-batches to an update", .min = 1,
      .max = 1e6},
     {"lr", LM_FLOAT, &opt.lr, "3e-3", .help = "peak learning rate", .min = 0, .max = 100},
@@ -79,7 +92,7 @@ static const lm_option table[] = {
      .max = 1e9},
     {"quiet", LM_FLAG, &opt.quiet, NULL, .help = "print results and warnings only"},
     {"prompt", LM_STRING, &opt.prompt, "The ", .help = "what the sample at the end begins with"},
-    {"sample", LM_INT, &opt.sample, "400", .help = "bytes of that sample; 0 = none", .min = 0,
+    {"sample", LM_INT, &opt.sample, "400", .help = "tokens of that sample; 0 = none", .min = 0,
      .max = 1e6},
     {"device", LM_CHOICE, &opt.device, "auto", .group = "Machine",
      .help = "where to compute; auto: a GPU if there is one", .choices = "auto|cpu|cuda"},
@@ -125,6 +138,11 @@ static void take_training(const lm_args *args, const rill_lm_training *t) {
   if (t->warmup_tokens > 0 && is_default(args, "warmup")) opt.warmup = t->warmup_tokens / update;
 }
 
+/* Does the model come with its sizes? */
+static bool is_sized(void) {
+  return ends_with(opt.model, ".json") || strncmp(opt.model, "paper_", 6) == 0;
+}
+
 /* A preset with the sizes of the command line, or a file whose sizes hold. */
 static bool configure(rill_context *ctx, const lm_args *args, rill_lm_config *config, char *err) {
   char message[RILL_CONFIG_MESSAGE];
@@ -138,13 +156,23 @@ static bool configure(rill_context *ctx, const lm_args *args, rill_lm_config *co
     return lm_fail(err, "--model: there is no model `%s`%s%s%s", opt.model,
                    near ? "; did you mean `" : "", near ? near : "", near ? "`?" : "");
   }
-  bool sized = ends_with(opt.model, ".json") || strncmp(opt.model, "paper_", 6) == 0;
+  bool sized = is_sized();
   if (!sized || !is_default(args, "layers")) config->layers = opt.layers;
   if (!sized || !is_default(args, "width")) config->width = opt.width;
   if (!sized || !is_default(args, "heads")) config->heads = opt.heads;
-  if (!sized) config->vocab = 256;
+  if (!sized) config->vocab = 256; /* until the tokenizer says how many */
   if (!rill_lm_resolve(config, message)) return lm_fail(err, "--model %s: %s", opt.model, message);
   return true;
+}
+
+/* The vocabulary is the tokenizer's; a file's or a paper's model may have room to spare. */
+static bool set_vocabulary(rill_lm_config *config, const lm_tokenizer *tokenizer, char *err) {
+  int64_t tokens = lm_tokenizer_vocabulary(tokenizer);
+  if (!is_sized()) config->vocab = tokens;
+  return config->vocab >= tokens || lm_fail(err,
+                                            "--model %s: its vocabulary of %" PRId64
+                                            " cannot hold the %" PRId64 " tokens of the tokenizer",
+                                            opt.model, config->vocab, tokens);
 }
 
 /* What must be the same for a resumed run to be the same run. */
@@ -161,11 +189,14 @@ static uint64_t fingerprint(const lm_corpus *corpus, const char *config) {
 
 /* ---- the end: sample, comparison, report ---- */
 
-static bool collect(void *user, uint8_t byte) {
+enum { TRIGRAM_TOKENS = 1 << 26 }; /* of a large text, so many are what letters are counted in */
+
+static bool collect(void *user, lm_text piece) {
   lm_bytes *bytes = user;
   char err[LM_ERROR_SIZE];
-  if (!lm_bytes_reserve(bytes, 1, err)) return false;
-  bytes->data[bytes->count++] = byte;
+  if (!lm_bytes_reserve(bytes, piece.count, err)) return false;
+  if (piece.count) memcpy(bytes->data + bytes->count, piece.bytes, (size_t)piece.count);
+  bytes->count += piece.count;
   return true;
 }
 
@@ -177,6 +208,19 @@ static bool draw_sample(const lm_model *model, lm_bytes *text, char *err) {
   bool done = sampler && lm_model_generate(model, prompt, opt.sample, sampler, collect, text, err);
   lm_sampler_free(sampler);
   return done;
+}
+
+/* Bits per byte of a trigram letter model on the text that the trained one was measured on. */
+static bool measure_letters(const lm_corpus *corpus, int64_t tokens, double *bits, char *err) {
+  lm_bytes train = {0}, held_out = {0};
+  bool done = lm_corpus_text(corpus, &corpus->train, TRIGRAM_TOKENS, &train, err) &&
+              lm_corpus_text(corpus, &corpus->validation, tokens, &held_out, err);
+  lm_ngram *letters = done ? lm_ngram_new((lm_text){train.data, train.count}, err) : NULL;
+  if (letters) *bits = lm_ngram_bits(letters, (lm_text){held_out.data, held_out.count});
+  lm_ngram_free(letters);
+  free(train.data);
+  free(held_out.data);
+  return letters != NULL;
 }
 
 enum { SETTINGS = sizeof table / sizeof table[0] - 1 };
@@ -196,22 +240,25 @@ static bool write_report(const lm_model *model, const lm_trainer_result *result,
                   sizeof tokens);
   lm_time_format(result->seconds, time, sizeof time);
   snprintf(title, sizeof title, "%.60s, %s parameters", opt.model, count);
-  snprintf(summary, sizeof summary, "Trained on %s bytes of %.120s.", tokens, opt.data);
-  const lm_fact fact[] = {{"parameters", count}, {"bytes trained on", tokens}, {"time", time}};
+  snprintf(summary, sizeof summary, "Trained on %s tokens of %.120s.", tokens, opt.data);
+  const lm_measure *m = &result->validation;
+  const lm_fact fact[] = {{"parameters", count}, {"tokens trained on", tokens}, {"time", time}};
   snprintf(log_path, sizeof log_path, "%s/log.jsonl", opt.out);
   snprintf(path, sizeof path, "%s/report.html", opt.out);
-  lm_report report = {.title = title,
-                      .summary = summary,
-                      .bits_per_byte = result->validation / log(2),
-                      .trigram_bits_per_byte = trigram,
-                      .fact = fact,
-                      .facts = 3,
-                      .setting = setting,
-                      .settings = SETTINGS,
-                      .prompt = opt.prompt,
-                      .prompt_bytes = strlen(opt.prompt),
-                      .sample = sample->data,
-                      .sample_bytes = (size_t)sample->count};
+  lm_report report = {
+      .title = title,
+      .summary = summary,
+      .bits_per_byte = lm_measure_bits(m),
+      .bytes_per_token = m->bytes ? (double)m->bytes / (double)m->tokens : (double)NAN,
+      .trigram_bits_per_byte = trigram,
+      .fact = fact,
+      .facts = 3,
+      .setting = setting,
+      .settings = SETTINGS,
+      .prompt = opt.prompt,
+      .prompt_bytes = strlen(opt.prompt),
+      .sample = sample->data,
+      .sample_bytes = (size_t)sample->count};
   lm_record *records = NULL;
   bool done = lm_runlog_read(log_path, &records, &report.records, err);
   report.record = records;
@@ -222,19 +269,23 @@ static bool write_report(const lm_model *model, const lm_trainer_result *result,
 
 static bool finish(const lm_model *model, const lm_corpus *corpus, lm_progress *progress,
                    const lm_trainer_result *result, char *err) {
-  lm_text held_out = corpus->validation;
-  held_out.count = result->validation_bytes; /* what the model was measured on */
-  lm_ngram *letters = lm_ngram_new(corpus->train, err);
-  if (!letters) return false;
-  double trigram = lm_ngram_bits(letters, held_out);
-  lm_ngram_free(letters);
-  lm_progress_say(progress,
-                  "bits per byte on %" PRId64 " held-out bytes: %.4f, trigram letter model %.4f",
-                  result->validation_bytes, result->validation / log(2), trigram);
+  const lm_measure *m = &result->validation;
+  bool readable = lm_tokenizer_has_text(corpus->tokenizer), done = true;
+  double trigram = (double)NAN;
   lm_bytes text = {0};
-  bool done = opt.sample == 0 || draw_sample(model, &text, err);
-  if (done && opt.sample)
-    lm_progress_say(progress, "\n%s%.*s\n", opt.prompt, (int)text.count, (const char *)text.data);
+  if (readable) {
+    if (!measure_letters(corpus, m->tokens, &trigram, err)) return false;
+    lm_progress_say(progress,
+                    "bits per byte on %" PRId64 " held-out bytes: %.4f, trigram letter model %.4f",
+                    m->bytes, lm_measure_bits(m), trigram);
+    done = opt.sample == 0 || draw_sample(model, &text, err);
+    if (done && opt.sample)
+      lm_progress_say(progress, "\n%s%.*s\n", opt.prompt, (int)text.count, (const char *)text.data);
+  } else {
+    lm_progress_say(progress,
+                    "nats per token on %" PRId64 " held-out tokens: %.4f, perplexity %.3f",
+                    m->tokens, m->nats, exp(m->nats));
+  }
   done = done && write_report(model, result, trigram, &text, err);
   if (done) lm_progress_say(progress, "report: %s/report.html", opt.out);
   free(text.data);
@@ -250,10 +301,11 @@ static rill_dtype dtype_of(const rill_context *ctx) {
 }
 
 static void banner(lm_progress *p, const lm_model *model, const lm_corpus *corpus) {
-  char count[32], train[32], held_out[32];
+  char count[32], train[32], held_out[32], tokenizer[64];
   lm_count_format((double)rill_params_count(rill_params(model->net)), count, sizeof count);
-  lm_memory_format(corpus->train.count, train, sizeof train);
-  lm_memory_format(corpus->validation.count, held_out, sizeof held_out);
+  lm_count_format((double)corpus->train.count, train, sizeof train);
+  lm_count_format((double)corpus->validation.count, held_out, sizeof held_out);
+  lm_tokenizer_name(corpus->tokenizer, tokenizer, sizeof tokenizer);
   const rill_lm_config *c = &model->lm->config;
   lm_progress_fact(p, "device", "%s, %d threads", rill_context_device_name(model->ctx),
                    rill_context_threads(model->ctx));
@@ -261,10 +313,39 @@ static void banner(lm_progress *p, const lm_model *model, const lm_corpus *corpu
       p, "model",
       "%s, %s parameters: %" PRId64 " layers of width %" PRId64 ", %" PRId64 " heads, %s",
       opt.model, count, c->layers, c->width, c->heads, rill_dtype_name(dtype_of(model->ctx)));
-  lm_progress_fact(p, "text", "%s: %s to train on, %s held out", opt.data, train, held_out);
+  lm_progress_fact(p, corpus->shards ? "shards" : "text",
+                   "%s: %s tokens to train on, %s held out (%s)", opt.data, train, held_out,
+                   tokenizer);
   lm_progress_fact(p, "update",
-                   "%" PRId64 " tokens: %" PRId64 " x %" PRId64 " windows of %" PRId64 " bytes",
+                   "%" PRId64 " tokens: %" PRId64 " x %" PRId64 " windows of %" PRId64 " tokens",
                    opt.batch * opt.accumulate * opt.seq, opt.accumulate, opt.batch, opt.seq);
+}
+
+/* The text as tokens. A run that goes on has its tokenizer in its folder. */
+static bool open_corpus(lm_corpus *corpus, char *err) {
+  char folder[LM_PATH_SIZE], ignored[LM_ERROR_SIZE];
+  lm_corpus_opts opts = {.seed = (uint64_t)opt.seed,
+                         .validation = opt.validation,
+                         .vocabulary = opt.vocabulary,
+                         .end = opt.end};
+  if (!lm_tokenizer_spec_parse(opt.tokenizer, &opts.tokenizer, err))
+    return lm_fail(err, "--tokenizer: %s", err);
+  if (opt.resume && lm_checkpoint_folder(opt.out, folder, ignored))
+    opts.tokenizer = (lm_tokenizer_spec){.path = folder};
+  if (opts.tokenizer.kind && !opt.quiet) {
+    printf("training a tokenizer of %" PRId64 " pieces\n", opts.tokenizer.vocabulary);
+    fflush(stdout);
+  }
+  return lm_corpus_open(corpus, opt.data, opts, err);
+}
+
+/* Tokens of the held-out stream that are about --validation-bytes. */
+static int64_t validation_tokens(const lm_corpus *corpus) {
+  const lm_tokens *part = &corpus->validation.part[0];
+  int64_t tokens = part->count < 65536 ? part->count : 65536;
+  int64_t bytes = lm_tokenizer_measure(corpus->tokenizer, part, 0, tokens);
+  if (bytes == 0) return opt.validation_bytes / 4;
+  return (int64_t)((double)opt.validation_bytes * (double)tokens / (double)bytes);
 }
 
 static int train(const lm_args *args, rill_context *ctx, char *err) {
@@ -277,19 +358,16 @@ static int train(const lm_args *args, rill_context *ctx, char *err) {
   rill_schedule schedule = {
       .peak = opt.lr, .low = opt.min_lr, .warmup = opt.warmup, .total = opt.steps};
   rill_schedule_find(opt.schedule, &schedule.kind);
-  if (config.vocab < 256) {
-    lm_fail(err, "--model %s: its vocabulary of %" PRId64 " cannot hold the 256 bytes", opt.model,
-            config.vocab);
+  if (!open_corpus(&corpus, err)) return LM_FAILED;
+  if (!set_vocabulary(&config, corpus.tokenizer, err)) {
+    lm_corpus_close(&corpus);
     return 2;
   }
-  if (!lm_corpus_open(&corpus, opt.data,
-                      (lm_corpus_opts){.seed = (uint64_t)opt.seed, .validation = opt.validation},
-                      err))
-    return LM_FAILED;
   char *text = rill_lm_config_print(ctx, &config, NULL);
   int code = LM_FAILED;
   if (text && lm_make_folder(opt.out, err) && lm_model_new(&model, ctx, &config, dtype_of(ctx))) {
     model.lm->recompute = opt.recompute;
+    model.tokenizer = corpus.tokenizer;
     banner(&progress, &model, &corpus);
     rill_optim *adamw =
         rill_adamw_new(rill_params(model.net), (rill_adamw_opts){.lr = opt.lr,
@@ -303,7 +381,7 @@ static int train(const lm_args *args, rill_context *ctx, char *err) {
                             .schedule = schedule,
                             .clip = opt.clip,
                             .validate_every = opt.validate_every,
-                            .validation_bytes = opt.validation_bytes,
+                            .validation_tokens = validation_tokens(&corpus),
                             .save_every = opt.save_every,
                             .keep = opt.keep,
                             .out = opt.out,
@@ -326,19 +404,20 @@ static int train(const lm_args *args, rill_context *ctx, char *err) {
 
 int main(int argc, char **argv) {
   char err[LM_ERROR_SIZE] = "";
-  lm_args args = {.program = "pretrain",
-                  .summary =
-                      "Trains a language model of bytes on a text. At the end it prints the bits "
-                      "per byte on held-out "
-                      "text beside those of a trigram letter model, writes a sample, and leaves a "
-                      "report with the loss "
-                      "curve in the run's folder.",
-                  .option = table};
+  lm_args args = {
+      .program = "pretrain",
+      .summary =
+          "Trains a language model on a text or on shards of tokens. At the end it prints the bits "
+          "per byte on held-out "
+          "text beside those of a trigram letter model, writes a sample, and leaves a "
+          "report with the loss "
+          "curve in the run's folder.",
+      .option = table};
   int code = lm_args_main(&args, argc, argv);
   if (code < 0 && !opt.data) {
-    lm_fail(
-        err,
-        "--data is required: a text file, or a folder of them (examples/pretrain.sh brings one)");
+    lm_fail(err,
+            "--data is required: a text file, a folder of them, or shards of tokens "
+            "(examples/pretrain.sh brings a text)");
     code = 2;
   } else if (code < 0) {
     rill_context *ctx;

@@ -53,16 +53,28 @@ class LmBatches : public testing::Test {
  protected:
   LmBatches() : bytes(1003) {
     std::iota(bytes.begin(), bytes.end(), (uint8_t)0);
-    text = {bytes.data(), (int64_t)bytes.size()};
+    add(bytes.size());
+  }
+  ~LmBatches() {
+    lm_batches_close(&b);
+    lm_parts_free(&text);
+  }
+  void add(size_t count) {
+    EXPECT_TRUE(lm_parts_add(&text, {bytes.data(), (int64_t)count, 1}, err)) << err;
+  }
+  // Opens anew.
+  bool open(int64_t seq, uint64_t seed) {
+    lm_batches_close(&b);
+    return lm_batches_open(&b, &text, seq, seed, err);
   }
   std::vector<uint8_t> bytes;
-  lm_text text;
+  lm_parts text = {};
   lm_batches b = {};
   char err[LM_ERROR_SIZE] = "";
 };
 
 TEST_F(LmBatches, TargetsAreTheNextBytes) {
-  ASSERT_TRUE(lm_batches_open(&b, text, 10, 1, err)) << err;
+  ASSERT_TRUE(open(10, 1)) << err;
   std::vector<int32_t> x(40), y(40);
   lm_batches_next(&b, 4, x.data(), y.data());
   for (int row = 0; row < 4; row++)
@@ -77,11 +89,11 @@ TEST_F(LmBatches, TargetsAreTheNextBytes) {
 
 TEST_F(LmBatches, EveryWindowOnceAnEpochAndInsideTheText) {
   for (int64_t seq : {1, 7, 10, 100, 334, 500, 501, 1002}) {
-    ASSERT_TRUE(lm_batches_open(&b, text, seq, 1, err)) << err;
+    ASSERT_TRUE(open(seq, 1)) << err;
     for (int64_t epoch = 0; epoch < 5; epoch++) {
       std::set<int64_t> begin;
       for (int64_t i = 0; i < b.windows; i++) {
-        int64_t at = lm_batches_begin(&b, epoch * b.windows + i);
+        int64_t at = lm_batches_place(&b, epoch * b.windows + i).begin;
         ASSERT_TRUE(at >= 0 && at + seq + 1 <= text.count) << seq << " at " << at;
         EXPECT_EQ(at % seq, *begin.insert(at).first % seq);
       }
@@ -92,47 +104,89 @@ TEST_F(LmBatches, EveryWindowOnceAnEpochAndInsideTheText) {
 }
 
 TEST_F(LmBatches, EpochsAndSeedsDiffer) {
-  ASSERT_TRUE(lm_batches_open(&b, text, 10, 1, err));
+  ASSERT_TRUE(open(10, 1));
   std::set<std::vector<int64_t>> orders;
   for (uint64_t seed = 0; seed < 3; seed++)
     for (int64_t epoch = 0; epoch < 3; epoch++) {
       std::vector<int64_t> order;
       b.seed = seed;
       for (int64_t i = 0; i < b.windows; i++)
-        order.push_back(lm_batches_begin(&b, epoch * b.windows + i));
+        order.push_back(lm_batches_place(&b, epoch * b.windows + i).begin);
       orders.insert(order);
     }
   EXPECT_EQ(orders.size(), 9u);
 }
 
 TEST_F(LmBatches, ThePositionIsTheWholeState) {
-  ASSERT_TRUE(lm_batches_open(&b, text, 10, 4, err));
+  ASSERT_TRUE(open(10, 4));
   std::vector<int32_t> all(10 * 300), part(10 * 300);
   lm_batches_next(&b, 300, all.data(), nullptr); /* over three epochs */
   for (int64_t stop : {0, 1, 98, 99, 100, 250}) {
     lm_batches resumed;
-    ASSERT_TRUE(lm_batches_open(&resumed, text, 10, 4, err));
+    ASSERT_TRUE(lm_batches_open(&resumed, &text, 10, 4, err));
     resumed.position = stop;
     lm_batches_next(&resumed, 300 - stop, part.data(), nullptr);
     for (int64_t i = 0; i < (300 - stop) * 10; i++)
       ASSERT_EQ(part[(size_t)i], all[(size_t)(stop * 10 + i)]);
+    lm_batches_close(&resumed);
   }
 }
 
 TEST_F(LmBatches, InOrder) {
-  ASSERT_TRUE(lm_batches_open(&b, text, 10, 1, err));
+  ASSERT_TRUE(open(10, 1));
   b.in_order = true;
-  for (int64_t i = 0; i < b.windows; i++) EXPECT_EQ(lm_batches_begin(&b, i), 10 * i);
+  for (int64_t i = 0; i < b.windows; i++) EXPECT_EQ(lm_batches_place(&b, i).begin, 10 * i);
+}
+
+TEST_F(LmBatches, WindowsOfAllPartsOnceAnEpochAndWithinOne) {
+  for (int64_t count : {5, 10, 11, 500, 34}) add((size_t)count);
+  ASSERT_TRUE(open(10, 3));
+  EXPECT_EQ(b.windows, 99 + 0 + 0 + 1 + 49 + 2);
+  for (int64_t epoch = 0; epoch < 4; epoch++) {
+    std::set<std::pair<int64_t, int64_t>> seen;
+    for (int64_t i = 0; i < b.windows; i++) {
+      lm_place at = lm_batches_place(&b, epoch * b.windows + i);
+      ASSERT_TRUE(at.part >= 0 && at.part < text.parts);
+      ASSERT_TRUE(at.begin >= 0 && at.begin + 11 <= text.part[at.part].count);
+      seen.insert({at.part, at.begin});
+    }
+    EXPECT_EQ((int64_t)seen.size(), b.windows);
+  }
+  b.in_order = true;
+  int64_t last = -1;
+  for (int64_t i = 0; i < b.windows; i++) {
+    lm_place at = lm_batches_place(&b, i);
+    int64_t key = at.part * 100000 + at.begin;
+    EXPECT_LT(last, key);
+    last = key;
+  }
+}
+
+TEST_F(LmBatches, TokensOfAnyWidthAreRead) {
+  std::vector<uint16_t> two(100);
+  std::vector<uint32_t> four(100);
+  for (uint32_t i = 0; i < 100; i++) two[i] = (uint16_t)(60000 + i), four[i] = 100000 + i;
+  lm_parts_free(&text);
+  ASSERT_TRUE(lm_parts_add(&text, {two.data(), 100, 2}, err));
+  ASSERT_TRUE(lm_parts_add(&text, {four.data(), 100, 4}, err));
+  ASSERT_TRUE(open(99, 1));
+  std::vector<int32_t> x(2 * 99), y(2 * 99);
+  b.in_order = true;
+  lm_batches_next(&b, 2, x.data(), y.data());
+  EXPECT_EQ(x[0], 60000);
+  EXPECT_EQ(y[98], 60099);
+  EXPECT_EQ(x[99], 100000);
+  EXPECT_EQ(y[2 * 99 - 1], 100099);
 }
 
 TEST_F(LmBatches, ShortTextsSayWhatTheyNeed) {
-  EXPECT_FALSE(lm_batches_open(&b, text, 1003, 1, err));
+  EXPECT_FALSE(open(1003, 1));
   EXPECT_STREQ(err,
-               "the text has 1003 bytes, and one window of 1003 takes 1004: "
+               "the text has 1003 tokens in a row, and one window of 1003 takes 1004: "
                "give more text or shorter windows");
-  EXPECT_TRUE(lm_batches_open(&b, text, 1002, 1, err));
-  EXPECT_FALSE(lm_batches_open(&b, text, 0, 1, err));
-  EXPECT_FALSE(lm_batches_open(&b, text, INT64_MAX, 1, err));
+  EXPECT_TRUE(open(1002, 1));
+  EXPECT_FALSE(open(0, 1));
+  EXPECT_FALSE(open(INT64_MAX, 1));
 }
 
 }  // namespace

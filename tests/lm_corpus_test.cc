@@ -9,6 +9,14 @@
 namespace {
 
 std::string text_of(lm_text t) { return std::string((const char *)t.bytes, (size_t)t.count); }
+std::string text_of(const lm_corpus &c, const lm_parts &stream) {
+  lm_bytes bytes = {};
+  char err[LM_ERROR_SIZE];
+  EXPECT_TRUE(lm_corpus_text(&c, &stream, INT64_MAX, &bytes, err)) << err;
+  std::string text((const char *)bytes.data, (size_t)bytes.count);
+  free(bytes.data);
+  return text;
+}
 
 struct Opened {
   lm_corpus corpus = {};
@@ -53,7 +61,7 @@ TEST(LmCorpus, OneFileIsCutAtParagraphsAndNothingIsLost) {
   EXPECT_EQ(c.corpus.train.count + c.corpus.validation.count, 200000);
   double held = (double)c.corpus.validation.count / 200000;
   EXPECT_TRUE(held > 0.06 && held < 0.14) << held;
-  std::string validation = text_of(c.corpus.validation);
+  std::string validation = text_of(c.corpus, c.corpus.validation);
   EXPECT_EQ(validation.substr(validation.size() - 2), "\n\n");
   size_t documents = (size_t)(c.corpus.train_documents + c.corpus.validation_documents);
   EXPECT_TRUE(documents >= 20 && documents <= 40) << documents;
@@ -68,9 +76,9 @@ TEST(LmCorpus, TheSplitDependsOnTheSeedAlone) {
   for (uint64_t seed = 0; seed < 8; seed++) {
     Opened a(path, options(seed, 5)), b(path, options(seed, 5));
     ASSERT_TRUE(a.ok && b.ok);
-    EXPECT_EQ(text_of(a.corpus.validation), text_of(b.corpus.validation));
+    EXPECT_EQ(text_of(a.corpus, a.corpus.validation), text_of(b.corpus, b.corpus.validation));
     EXPECT_EQ(a.corpus.fingerprint, b.corpus.fingerprint);
-    seen.insert(text_of(a.corpus.validation));
+    seen.insert(text_of(a.corpus, a.corpus.validation));
     prints.insert(a.corpus.fingerprint);
   }
   EXPECT_TRUE(seen.size() >= 3);
@@ -85,7 +93,8 @@ TEST(LmCorpus, AFolderIsSplitByFile) {
   ASSERT_TRUE(c.ok) << c.err;
   EXPECT_EQ(c.corpus.files, 40);
   EXPECT_EQ(c.corpus.validation_documents, 10);
-  std::string train = text_of(c.corpus.train), held = text_of(c.corpus.validation);
+  std::string train = text_of(c.corpus, c.corpus.train),
+              held = text_of(c.corpus, c.corpus.validation);
   for (int i = 0; i < 40; i++) {
     std::string whole = "file " + std::to_string(i) + "." + '\0';
     EXPECT_NE(lm::contains(train, whole), lm::contains(held, whole)) << i;
@@ -109,7 +118,7 @@ TEST(LmCorpus, BlocksKeepUtf8Whole) {
   Opened c(f.write("t", text));
   ASSERT_TRUE(c.ok) << c.err;
   EXPECT_EQ(c.corpus.validation.count % 3, 0);
-  EXPECT_EQ(c.corpus.validation.bytes[0], 0xe2);
+  EXPECT_EQ(lm_token_at(&c.corpus.validation.part[0], 0), 0xe2);
 }
 
 TEST(LmCorpus, ATextOfItsOwnForValidation) {
@@ -117,8 +126,8 @@ TEST(LmCorpus, ATextOfItsOwnForValidation) {
   std::string train = f.write("t", "to train on"), held = f.write("v", "to validate on");
   Opened c(train, options(0, 0, held.c_str()));
   ASSERT_TRUE(c.ok) << c.err;
-  EXPECT_EQ(text_of(c.corpus.train), "to train on");
-  EXPECT_EQ(text_of(c.corpus.validation), "to validate on");
+  EXPECT_EQ(text_of(c.corpus, c.corpus.train), "to train on");
+  EXPECT_EQ(text_of(c.corpus, c.corpus.validation), "to validate on");
 }
 
 TEST(LmCorpus, Refusals) {
@@ -150,6 +159,42 @@ TEST(LmCorpus, AnySizeThatIsNotRefusedSplits) {
     EXPECT_TRUE(c.corpus.train.count > 0 && c.corpus.validation.count > 0) << n;
     EXPECT_EQ(c.corpus.train.count + c.corpus.validation.count, (int64_t)n);
   }
+}
+
+TEST(LmCorpus, PiecesStandForTheSameText) {
+  lm::Folder f;
+  for (int i = 0; i < 60; i++)
+    f.write("d/" + std::to_string(100 + i),
+            lm::prose(2000, (unsigned)i) + std::string("\0\xff\n", 3));
+  lm_corpus_opts o = options(2, 4);
+  Opened bytes(f.path("d"), o);
+  o.tokenizer = {"bpe", 290, nullptr};
+  Opened pieces(f.path("d"), o);
+  ASSERT_TRUE(bytes.ok && pieces.ok) << pieces.err;
+  for (auto stream : {&lm_corpus::train, &lm_corpus::validation}) {
+    EXPECT_EQ(text_of(bytes.corpus, bytes.corpus.*stream),
+              text_of(pieces.corpus, pieces.corpus.*stream));
+    EXPECT_LT((pieces.corpus.*stream).count, (bytes.corpus.*stream).count);
+  }
+  lm_tokens train = pieces.corpus.train.part[0];
+  int64_t ends = 0; /* the zero bytes inside of files are not among them */
+  for (int64_t i = 0; i < train.count; i++)
+    ends += lm_token_at(&train, i) == lm_tokenizer_end(pieces.corpus.tokenizer);
+  EXPECT_EQ(ends, 45);
+  EXPECT_NE(bytes.corpus.fingerprint, pieces.corpus.fingerprint);
+}
+
+TEST(LmCorpus, WholeForEvaluation) {
+  lm::Folder f;
+  f.write("d/b", "second"), f.write("d/a", "first");
+  char err[LM_ERROR_SIZE];
+  lm_tokenizer *t = lm_tokenizer_bytes(err);
+  lm_corpus c;
+  ASSERT_TRUE(lm_corpus_open_whole(&c, f.path("d").c_str(), t, err)) << err;
+  EXPECT_EQ(c.train.count, 0);
+  ASSERT_EQ(c.validation.count, 13);
+  lm_corpus_close(&c);
+  lm_tokenizer_free(t);
 }
 
 TEST(LmText, ReadsWhole) {

@@ -15,6 +15,7 @@ g++                     PATH:g++                                   the compiler 
 libc6-dev               /usr/include/stdlib.h                      the C library's headers
 libopenblas-openmp-dev  /usr/lib/*/openblas-openmp/libopenblas.so  matrix products
 libjansson-dev          /usr/include/jansson.h                     JSON
+libmd-dev               /usr/include/sha2.h                        SHA-256
 libsentencepiece-dev    /usr/include/sentencepiece_processor.h     tokenizers
 googletest              /usr/src/googletest/googletest/src         the test framework
 pkg-config              PATH:pkg-config                            finds the installed library in a test

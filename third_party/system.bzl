@@ -169,6 +169,12 @@ def rill_repositories():
         headers = ["jansson.h", "jansson_config.h"],
         package = "libjansson-dev",
     )
+    system_library(
+        name = "md",
+        library = "md",
+        headers = ["sha2.h"],
+        package = "libmd-dev",
+    )
     # There is no archive of it: librill_sentencepiece.so, which the programs open when a tokenizer
     # needs it, is linked with the shared objects in every configuration.
     system_library(

@@ -77,9 +77,10 @@ static bool save_training(rill_context *ctx, const char *folder, const lm_run_st
 }
 
 static void remove_folder(const char *out, const char *name) {
-  static const char *const files[] = {"config.json", "model.safetensors", "training.safetensors"};
+  static const char *const files[] = {"config.json", "model.safetensors", "training.safetensors",
+                                      "tokenizer.model", "tokens.json"};
   char path[LM_PATH_SIZE + 400];
-  for (int i = 0; i < 3; i++) {
+  for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
     snprintf(path, sizeof path, "%s/%s/%s", out, name, files[i]);
     unlink(path);
   }
@@ -121,6 +122,10 @@ bool lm_checkpoint_save(const char *out, const lm_run_state *state, int64_t keep
   }
   snprintf(path, sizeof path, "%s/config.json", folder);
   bool done = rill_lm_config_save(ctx, path, state->config, NULL);
+  if (done && state->tokenizer && !lm_tokenizer_save(state->tokenizer, folder, err)) {
+    rill_fail(ctx, RILL_ERROR_FILE, "%s", err);
+    done = false;
+  }
   kill_point("config");
   snprintf(path, sizeof path, "%s/model.safetensors", folder);
   done = done && rill_safetensors_save(ctx, path, rill_params(state->net), 0, NULL);

@@ -3,6 +3,7 @@
  *   OUT/latest                    the name of the newest complete checkpoint
  *   OUT/step-00000100/config.json         the model's configuration
  *                     model.safetensors   its weights
+ *                     tokenizer.model     its tokenizer, if tokens are no bytes (see tokenizer.h)
  *                     training.safetensors  the optimizer's state; step, data position, random
  * stream in its metadata
  *
@@ -11,7 +12,7 @@
 #ifndef RILL_EXAMPLES_LM_CHECKPOINT_H_
 #define RILL_EXAMPLES_LM_CHECKPOINT_H_
 
-#include "examples/lm/sys.h"
+#include "examples/lm/tokenizer.h"
 #include "nn/nn.h"
 #include "optim/optim.h"
 
@@ -26,10 +27,11 @@ typedef struct {
   const rill_lm_config *config;
   rill_module *net;
   rill_optim *opt;
-  int64_t step;         /* updates so far */
-  int64_t position;     /* windows of data drawn so far */
-  uint64_t fingerprint; /* of the data and of the options that decide what comes next */
-  double best;          /* lowest validation loss so far */
+  const lm_tokenizer *tokenizer; /* NULL = bytes */
+  int64_t step;                  /* updates so far */
+  int64_t position;              /* windows of data drawn so far */
+  uint64_t fingerprint;          /* of the data and of the options that decide what comes next */
+  double best;                   /* lowest validation loss so far */
 } lm_run_state;
 
 /* Writes a checkpoint of `state` into the run folder and keeps the newest `keep` (at least 1).

@@ -1,123 +1,19 @@
-/* Reading and splitting. The bytes are read one file after the other into one buffer; the held-out
- * documents are then copied out and the others moved together, so that memory is the size of the
- * text plus its held-out part. */
+/* Opening: text or shards, to be split or whole. */
 #include "examples/lm/corpus.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "examples/lm/corpus_impl.h"
 #include "examples/lm/random.h"
-#include "examples/lm/walk.h"
+#include "examples/lm/shard.h"
 
-enum { EVERY = 20, LEAST_BLOCK = 64, LARGEST_BLOCK = 65536 };
+enum { EVERY = 20, SAMPLED = 1 << 20 };
 
-typedef struct {
-  int64_t *end; /* [count]: each document's end; it begins where the last one ended */
-  int64_t count, capacity;
-} cuts;
-
-static bool cut_at(cuts *c, int64_t end, char *err) {
-  if (c->count == c->capacity) {
-    int64_t capacity = c->capacity * 2 + 64;
-    int64_t *larger = lm_resize(c->end, capacity, sizeof *larger, err);
-    if (!larger) return false;
-    c->end = larger;
-    c->capacity = capacity;
-  }
-  c->end[c->count++] = end;
-  return true;
-}
-
-/* Where to end a block that has reached `at`: after the next paragraph, or else line, or else
- * letter, no further than `within`. */
-static int64_t block_end(const uint8_t *b, int64_t at, int64_t within) {
-  for (int64_t i = at; i + 1 < within; i++)
-    if (b[i] == '\n' && b[i + 1] == '\n') return i + 2;
-  for (int64_t i = at; i < within; i++)
-    if (b[i] == '\n') return i + 1;
-  while (at < within && (b[at] & 0xc0) == 0x80) at++; /* not inside a UTF-8 sequence */
-  return at;
-}
-
-static bool cut_blocks(cuts *c, const uint8_t *bytes, int64_t begin, int64_t end, int64_t block,
-                       char *err) {
-  while (end - begin > 2 * block) {
-    begin = block_end(bytes, begin + block, begin + 2 * block);
-    if (!cut_at(c, begin, err)) return false;
-  }
-  return end == begin || cut_at(c, end, err);
-}
-
-/* All files into one buffer; `ends` gets each file's end. */
-static bool read_all(const char *path, const struct rill_files *files, lm_bytes *bytes, cuts *ends,
-                     char *err) {
-  lm_paths found;
-  bool ok = lm_walk(path, &found, err);
-  for (int64_t i = 0; ok && i < found.count; i++) {
-    ok = lm_read_append(files, found.path[i], INT64_MAX / 2, bytes, err);
-    if (ok && found.folder) {
-      ok = lm_bytes_reserve(bytes, 1, err);
-      if (ok) bytes->data[bytes->count++] = 0;
-    }
-    ok = ok && cut_at(ends, bytes->count, err);
-  }
-  if (ok && found.count == 0)
-    ok = lm_fail(err, "the folder '%s' holds no files to read", path);
-  else if (ok && bytes->count == (found.folder ? found.count : 0))
-    ok = lm_fail(err, "'%s' is empty: there is no text to read", path);
-  lm_paths_free(&found);
-  return ok;
-}
-
-bool lm_text_read(lm_text *text, const char *path, const struct rill_files *files, char *err) {
-  lm_bytes bytes = {0};
-  cuts ends = {0};
-  bool ok = read_all(path, files, &bytes, &ends, err);
-  free(ends.end);
-  if (!ok) free(bytes.data);
-  *text = ok ? (lm_text){bytes.data, bytes.count} : (lm_text){0};
-  return ok;
-}
-
-/* The documents: the files, or blocks of them when files are too few for a fair choice. */
-static bool find_documents(const lm_bytes *bytes, const cuts *files, int64_t every, cuts *documents,
-                           char *err) {
-  int64_t block = INT64_MAX / 4;
-  if (files->count < 2 * every) {
-    block = bytes->count / every / 4;
-    if (block < LEAST_BLOCK) block = LEAST_BLOCK;
-    if (block > LARGEST_BLOCK) block = LARGEST_BLOCK;
-  }
-  int64_t begin = 0;
-  for (int64_t i = 0; i < files->count; i++) {
-    if (!cut_blocks(documents, bytes->data, begin, files->end[i], block, err)) return false;
-    begin = files->end[i];
-  }
-  return true;
-}
-
-/* Moves the training documents together at the front of `bytes`, the others to `held`. */
-static bool split(lm_corpus *corpus, lm_bytes *bytes, const cuts *documents, lm_bytes *held,
-                  int64_t every, uint64_t seed, char *err) {
-  int64_t first =
-      (int64_t)(lm_mix(seed) % (uint64_t)(every < documents->count ? every : documents->count));
-  int64_t begin = 0, kept = 0;
-  for (int64_t i = 0; i < documents->count; i++) {
-    int64_t size = documents->end[i] - begin;
-    if (i % every == first) {
-      if (!lm_bytes_reserve(held, size, err)) return false;
-      memcpy(held->data + held->count, bytes->data + begin, (size_t)size);
-      held->count += size;
-      corpus->validation_documents++;
-    } else {
-      memmove(bytes->data + kept, bytes->data + begin, (size_t)size);
-      kept += size;
-      corpus->train_documents++;
-    }
-    begin += size;
-  }
-  bytes->count = kept;
-  return true;
+lm_split lm_split_of(const lm_corpus_opts *opts, int64_t documents) {
+  int64_t every = opts->every != 0 ? opts->every : EVERY;
+  int64_t choice = every < documents ? every : documents;
+  return (lm_split){every, choice > 0 ? (int64_t)(lm_mix(opts->seed) % (uint64_t)choice) : 0};
 }
 
 static uint64_t fingerprint(uint64_t h, lm_text text) {
@@ -133,49 +29,75 @@ static uint64_t fingerprint(uint64_t h, lm_text text) {
   return lm_mix(h);
 }
 
-/* Fills corpus and the two buffers; on failure they are the caller's to release all the same. */
-static bool read_and_split(lm_corpus *corpus, const char *path, lm_corpus_opts opts,
-                           lm_bytes *train, lm_bytes *held, char *err) {
-  int64_t every = opts.every != 0 ? opts.every : EVERY;
-  if (every < 2)
-    return lm_fail(err, "one document in %lld cannot be held out: it must be one in 2 or more",
-                   (long long)every);
-  cuts files = {0}, documents = {0}, others = {0};
-  bool ok = read_all(path, opts.files, train, &files, err) &&
-            find_documents(train, &files, every, &documents, err);
-  corpus->files = files.count;
-  if (ok && opts.validation) {
-    corpus->train_documents = documents.count;
-    ok = read_all(opts.validation, opts.files, held, &others, err);
-    corpus->validation_documents = others.count;
-  } else if (ok && documents.count < 2) {
-    ok = lm_fail(err, "'%s' has only %lld bytes: too few to hold some out for validation", path,
-                 (long long)train->count);
-  } else if (ok) {
-    ok = split(corpus, train, &documents, held, every, opts.seed, err);
+/* Of mapped shards only both ends are read: all of them may be more than fits into memory. */
+static uint64_t stream_print(uint64_t h, const lm_parts *stream, bool mapped) {
+  for (int64_t i = 0; i < stream->parts; i++) {
+    lm_tokens part = stream->part[i];
+    lm_text bytes = {part.data, part.count * part.width};
+    if (!mapped || bytes.count <= 2 * SAMPLED) {
+      h = fingerprint(h, bytes);
+    } else {
+      h = fingerprint(lm_mix(h ^ (uint64_t)bytes.count), (lm_text){bytes.bytes, SAMPLED});
+      h = fingerprint(h, (lm_text){bytes.bytes + bytes.count - SAMPLED, SAMPLED});
+    }
   }
-  free(files.end);
-  free(documents.end);
-  free(others.end);
+  return h;
+}
+
+static bool open_any(lm_corpus *c, const char *path, const lm_corpus_opts *opts, bool whole,
+                     char *err) {
+  lm_paths found;
+  bool failed;
+  bool shards = lm_corpus_shards_find(path, &found, &failed, err), ok = !failed;
+  if (shards)
+    ok = lm_corpus_shards_open(c, path, &found, opts, whole, err);
+  else if (ok)
+    ok = lm_corpus_text_open(c, path, opts, whole, err);
+  lm_paths_free(&found);
   return ok;
 }
 
 bool lm_corpus_open(lm_corpus *corpus, const char *path, lm_corpus_opts opts, char *err) {
   *corpus = (lm_corpus){0};
-  lm_bytes train = {0}, held = {0};
-  if (!read_and_split(corpus, path, opts, &train, &held, err)) {
-    free(train.data);
-    free(held.data);
+  if (opts.every != 0 && opts.every < 2)
+    return lm_fail(err, "one document in %lld cannot be held out: it must be one in 2 or more",
+                   (long long)opts.every);
+  if (!open_any(corpus, path, &opts, false, err)) {
+    lm_corpus_close(corpus);
     return false;
   }
-  corpus->train = (lm_text){train.data, train.count};
-  corpus->validation = (lm_text){held.data, held.count};
-  corpus->fingerprint = fingerprint(fingerprint(0, corpus->train), corpus->validation);
+  uint64_t h = stream_print(0, &corpus->train, corpus->shards);
+  h = stream_print(h, &corpus->validation, corpus->shards);
+  if (!lm_tokenizer_is_bytes(corpus->tokenizer)) h ^= lm_tokenizer_print(corpus->tokenizer);
+  corpus->fingerprint = h;
   return true;
 }
 
+bool lm_corpus_open_whole(lm_corpus *corpus, const char *path, lm_tokenizer *t, char *err) {
+  *corpus = (lm_corpus){.tokenizer = t};
+  bool ok = open_any(corpus, path, &(lm_corpus_opts){0}, true, err);
+  corpus->tokenizer = NULL;
+  if (!ok) lm_corpus_close(corpus);
+  return ok;
+}
+
 void lm_corpus_close(lm_corpus *corpus) {
-  free((void *)(uintptr_t)corpus->train.bytes);
-  free((void *)(uintptr_t)corpus->validation.bytes);
+  for (int i = 0; i < 2; i++) free(corpus->array[i].data);
+  for (int64_t i = 0; i < corpus->mapped_count; i++) lm_shard_close(&corpus->mapped[i]);
+  free(corpus->mapped);
+  lm_parts_free(&corpus->train);
+  lm_parts_free(&corpus->validation);
+  lm_tokenizer_free(corpus->tokenizer);
   *corpus = (lm_corpus){0};
+}
+
+bool lm_corpus_text(const lm_corpus *corpus, const lm_parts *stream, int64_t most, lm_bytes *text,
+                    char *err) {
+  for (int64_t i = 0; i < stream->parts && most > 0; i++) {
+    lm_tokens part = stream->part[i];
+    if (part.count > most) part.count = most;
+    most -= part.count;
+    if (!lm_tokenizer_decode(corpus->tokenizer, &part, text, err)) return false;
+  }
+  return true;
 }

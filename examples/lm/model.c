@@ -1,4 +1,4 @@
-/* Models of bytes: making, loading, measuring, generating. */
+/* Models: making, loading, measuring, generating. */
 #include "examples/lm/model.h"
 
 #include <inttypes.h>
@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "examples/lm/batches.h"
 #include "examples/lm/checkpoint.h"
@@ -34,13 +35,35 @@ bool lm_context_open(rill_context **ctx, const char *device, int64_t threads, in
 bool lm_model_new(lm_model *model, rill_context *ctx, const rill_lm_config *config,
                   rill_dtype dtype) {
   model->ctx = ctx;
+  model->tokenizer = NULL;
   model->net = rill_module_new_with(ctx, rill_lm_module_opts(config, dtype));
   model->lm = rill_lm_new(model->net, config);
   return model->lm && !rill_error(ctx);
 }
 
+/* The tokenizer of a folder. Where it has no file of ours, tokens are bytes, unless the model is
+ * too small for them or came with another library's tokenizer. */
+static bool load_tokenizer(lm_model *model, const char *folder) {
+  char err[LM_ERROR_SIZE], other[LM_PATH_SIZE + 32];
+  const int64_t vocabulary = model->lm->config.vocab;
+  lm_tokenizer *t = lm_tokenizer_load(folder, err);
+  snprintf(other, sizeof other, "%s/tokenizer.json", folder);
+  if (t && lm_tokenizer_is_bytes(t) && (vocabulary < 256 || access(other, F_OK) == 0)) {
+    lm_tokenizer_free(t);
+    t = lm_tokenizer_ids(vocabulary, -1, err);
+  }
+  model->tokenizer = t;
+  if (t && lm_tokenizer_vocabulary(t) <= vocabulary) return true;
+  if (t)
+    lm_fail(err, "%s: the tokenizer has %" PRId64 " tokens, and the model knows %" PRId64, folder,
+            lm_tokenizer_vocabulary(t), vocabulary);
+  rill_fail(model->ctx, RILL_ERROR_FILE, "%s", err);
+  return false;
+}
+
 bool lm_model_load(lm_model *model, rill_context *ctx, const char *path) {
   char folder[LM_PATH_SIZE], err[LM_ERROR_SIZE];
+  *model = (lm_model){0};
   if (!lm_checkpoint_folder(path, folder, err)) {
     rill_fail(ctx, RILL_ERROR_FILE, "%s", err);
     return false;
@@ -48,7 +71,12 @@ bool lm_model_load(lm_model *model, rill_context *ctx, const char *path) {
   model->ctx = ctx;
   model->lm = rill_lm_load(ctx, folder, RILL_F32);
   model->net = model->lm ? model->lm->module : NULL;
-  return model->lm != NULL;
+  return model->lm && load_tokenizer(model, folder);
+}
+
+void lm_model_close(lm_model *model) {
+  lm_tokenizer_free(model->tokenizer);
+  *model = (lm_model){0};
 }
 
 /* Sum of the loss over `count` windows from where b stands. */
@@ -63,69 +91,93 @@ static double batch_nats(const lm_model *model, lm_batches *b, int64_t count, in
   return nats;
 }
 
-double lm_model_nats(const lm_model *model, lm_text text, int64_t seq, int64_t batch,
-                     int64_t *bytes, char *err) {
-  lm_batches b;
-  double nats = 0;
-  *bytes = 0;
-  if (!lm_batches_open(&b, text, seq, 0, err)) return (double)NAN;
-  b.in_order = true;
-  int32_t *buffer = lm_alloc(2 * batch * seq, sizeof *buffer, err);
-  if (!buffer) return (double)NAN;
-  while (b.position < b.windows && !rill_error(model->ctx)) {
-    int64_t left = b.windows - b.position, count = left < batch ? left : batch;
-    nats += batch_nats(model, &b, count, buffer);
-    *bytes += count * seq;
+/* Bytes of text that the next `count` windows predict. */
+static int64_t bytes_ahead(const lm_model *model, const lm_batches *b, int64_t count) {
+  int64_t bytes = 0;
+  for (int64_t i = 0; i < count; i++) {
+    lm_place at = lm_batches_place(b, b->position + i);
+    bytes +=
+        lm_tokenizer_measure(model->tokenizer, &b->stream->part[at.part], at.begin + 1, b->seq);
   }
-  free(buffer);
-  if (rill_error(model->ctx)) {
-    lm_fail(err, "%s", rill_error(model->ctx));
-    return (double)NAN;
-  }
-  return nats / (double)*bytes;
+  return bytes;
 }
 
-/* Feeds bytes and leaves the logits of what comes next in `logits`. */
-static bool feed(const lm_model *model, rill_state *state, const uint8_t *bytes, int64_t count,
+bool lm_model_measure(const lm_model *model, const lm_parts *stream, int64_t seq, int64_t batch,
+                      int64_t most, lm_measure *measure, char *err) {
+  lm_batches b;
+  double nats = 0;
+  *measure = (lm_measure){.nats = (double)NAN};
+  if (!lm_batches_open(&b, stream, seq, 0, err)) return false;
+  b.in_order = true;
+  int64_t windows = b.windows, fit = most > 2 * seq ? (most - seq) / seq : 1;
+  if (most > 0 && windows > fit) windows = fit;
+  int32_t *buffer = lm_alloc(2 * batch * seq, sizeof *buffer, err);
+  while (buffer && b.position < windows && !rill_error(model->ctx)) {
+    int64_t left = windows - b.position, count = left < batch ? left : batch;
+    if (model->tokenizer) measure->bytes += bytes_ahead(model, &b, count);
+    nats += batch_nats(model, &b, count, buffer);
+    measure->tokens += count * seq;
+  }
+  free(buffer);
+  lm_batches_close(&b);
+  if (!buffer) return false;
+  if (rill_error(model->ctx)) return lm_fail(err, "%s", rill_error(model->ctx));
+  measure->nats = nats / (double)measure->tokens;
+  return !isnan(nats) || lm_fail(err, "the model's predictions are not finite");
+}
+
+double lm_measure_bits(const lm_measure *m) {
+  return m->bytes > 0 ? m->nats * (double)m->tokens / (double)m->bytes / log(2) : (double)NAN;
+}
+
+/* ---- generating ---- */
+
+/* Feeds tokens and leaves the logits of what comes next in `logits`. */
+static bool feed(const lm_model *model, rill_state *state, const int32_t *tokens, int64_t count,
                  float *logits) {
   rill_scope *scope = rill_scope_open_no_grad(model->ctx);
-  rill_tensor *raw = rill_from(model->ctx, RILL_U8, RILL_SHAPE(1, count), bytes);
-  rill_tensor *next = rill_lm_next(model->lm, rill_cast(raw, RILL_I32), state); /* [1, vocab] */
+  rill_tensor *ids = rill_from(model->ctx, RILL_I32, RILL_SHAPE(1, count), tokens);
+  rill_tensor *next = rill_lm_next(model->lm, ids, state); /* [1, vocab] */
   bool done =
       rill_read(rill_cast(next, RILL_F32), logits, (size_t)model->lm->config.vocab * sizeof(float));
   rill_scope_close(scope);
   return done;
 }
 
-bool lm_model_generate(const lm_model *model, lm_text prompt, int64_t count, lm_sampler *sampler,
-                       bool (*emit)(void *user, uint8_t byte), void *user, char *err) {
+/* The tokens of a prompt as int32_t, or NULL. */
+static int32_t *encode_prompt(const lm_model *model, lm_text prompt, int64_t *count, char *err) {
   static const uint8_t newline = '\n';
-  lm_text start = prompt.count > 0 ? prompt : (lm_text){&newline, 1};
-  if (model->lm->config.vocab != 256)
-    return lm_fail(err,
-                   "the model has a vocabulary of %" PRId64
-                   "; only models of bytes (256) can be used here",
-                   model->lm->config.vocab);
+  lm_bytes array = {0};
+  int32_t *tokens = NULL;
+  if (prompt.count == 0) prompt = (lm_text){&newline, 1};
+  if (lm_tokenizer_encode(model->tokenizer, prompt, &array, err)) {
+    lm_tokens view = lm_tokenizer_view(model->tokenizer, &array);
+    tokens = lm_alloc(view.count, sizeof *tokens, err);
+    if (tokens) lm_tokens_read(&view, 0, view.count, tokens);
+    *count = view.count;
+  }
+  free(array.data);
+  return tokens;
+}
+
+bool lm_model_generate(const lm_model *model, lm_text prompt, int64_t count, lm_sampler *sampler,
+                       bool (*emit)(void *user, lm_text piece), void *user, char *err) {
+  int64_t n = 0;
+  int32_t token, *start = encode_prompt(model, prompt, &n, err);
+  if (!start) return false;
   rill_state *state = rill_state_new(model->ctx);
   float *logits = lm_alloc(model->lm->config.vocab, sizeof *logits, err);
-  bool going = state && logits;
-  for (int64_t i = 0; i < start.count; i++) lm_sampler_see(sampler, start.bytes[i]);
-  const uint8_t *bytes = start.bytes;
-  int64_t n = start.count;
-  uint8_t byte;
+  bool going = logits && (state || lm_fail(err, "%s", rill_error(model->ctx)));
+  for (int64_t i = 0; i < n; i++) lm_sampler_see(sampler, start[i]);
+  const int32_t *tokens = start;
   for (int64_t i = 0; going && i < count; i++) {
-    int32_t token;
-    if (!feed(model, state, bytes, n, logits)) {
-      going = lm_fail(err, "%s", rill_error(model->ctx));
-      break;
-    }
-    going = lm_sampler_next(sampler, logits, &token, err);
-    if (!going) break;
-    byte = (uint8_t)token;
-    bytes = &byte;
+    going = (feed(model, state, tokens, n, logits) || lm_fail(err, "%s", rill_error(model->ctx))) &&
+            lm_sampler_next(sampler, logits, &token, err);
+    if (!going || !emit(user, lm_tokenizer_text(model->tokenizer, token))) break;
+    tokens = &token;
     n = 1;
-    if (!emit(user, byte)) break;
   }
+  free(start);
   free(logits);
   rill_state_free(state);
   return going;

@@ -1,10 +1,10 @@
-/* A language model of bytes as the programs use it: made from a configuration, loaded from a
- * checkpoint folder, measured on a text, asked to continue one. */
+/* A language model as the programs use it: made from a configuration, loaded from a checkpoint
+ * folder, measured on a text, asked to continue one. */
 #ifndef RILL_EXAMPLES_LM_MODEL_H_
 #define RILL_EXAMPLES_LM_MODEL_H_
 
-#include "examples/lm/corpus.h"
 #include "examples/lm/sampler.h"
+#include "examples/lm/tokenizer.h"
 #include "nn/nn.h"
 
 #ifdef __cplusplus
@@ -15,6 +15,7 @@ typedef struct {
   rill_context *ctx;
   rill_module *net;
   rill_lm *lm;
+  lm_tokenizer *tokenizer;
 } lm_model;
 
 /* A context for --device ("cpu", "cuda", or "auto": a GPU if there is one), --threads and --seed,
@@ -23,24 +24,37 @@ typedef struct {
 bool lm_context_open(rill_context **ctx, const char *device, int64_t threads, int64_t seed,
                      char *err);
 
-/* A new model in ctx. Errors are recorded in the context; false after one. */
+/* A new model in ctx, without a tokenizer: the caller may set one, which stays his. Errors are
+ * recorded in the context; false after one. */
 bool lm_model_new(lm_model *model, rill_context *ctx, const rill_lm_config *config,
                   rill_dtype dtype);
 
-/* The model of a checkpoint: `path` is a folder with config.json and model.safetensors, or a run
- * folder, whose latest checkpoint is taken. Errors are recorded in ctx. */
+/* The model of a checkpoint and its tokenizer: `path` is a folder with config.json and
+ * model.safetensors, or a run folder, whose latest checkpoint is taken. Errors are recorded in ctx.
+ * lm_model_close releases the tokenizer (the rest belongs to ctx); it may be called after a
+ * failure, too. */
 bool lm_model_load(lm_model *model, rill_context *ctx, const char *path);
+void lm_model_close(lm_model *model);
 
-/* Mean nats per byte of a text, read in windows of `seq` bytes, `batch` at a time. Only the bytes
- * that full windows predict count; *bytes says how many. NAN after an error. */
-double lm_model_nats(const lm_model *model, lm_text text, int64_t seq, int64_t batch,
-                     int64_t *bytes, char *err);
+/* How well a model predicts a text. */
+typedef struct {
+  double nats; /* mean, of a token */
+  int64_t tokens;
+  int64_t bytes; /* of text that these tokens are; 0 = not known */
+} lm_measure;
 
-/* Continues `prompt` by up to `count` bytes, handing each to `emit` as it is drawn (false from it
- * stops). The state has constant size for recurrent models. An empty prompt begins with a newline.
- */
+/* Measures a stream in windows of `seq` tokens, `batch` at a time, until `most` tokens (0 = all).
+ * Only the tokens that full windows predict count. */
+bool lm_model_measure(const lm_model *model, const lm_parts *stream, int64_t seq, int64_t batch,
+                      int64_t most, lm_measure *measure, char *err);
+/* Bits per byte of text, which do not depend on the tokenizer; NAN when the bytes are not known. */
+double lm_measure_bits(const lm_measure *measure);
+
+/* Continues `prompt` by up to `count` tokens, handing the text of each to `emit` as it is drawn
+ * (false from it stops). The state has constant size for recurrent models. An empty prompt begins
+ * with a newline. */
 bool lm_model_generate(const lm_model *model, lm_text prompt, int64_t count, lm_sampler *sampler,
-                       bool (*emit)(void *user, uint8_t byte), void *user, char *err);
+                       bool (*emit)(void *user, lm_text piece), void *user, char *err);
 
 #ifdef __cplusplus
 }

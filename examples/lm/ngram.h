@@ -7,7 +7,7 @@
 #ifndef RILL_EXAMPLES_LM_NGRAM_H_
 #define RILL_EXAMPLES_LM_NGRAM_H_
 
-#include "examples/lm/corpus.h"
+#include "examples/lm/tokens.h"
 
 #ifdef __cplusplus
 extern "C" {

@@ -17,7 +17,8 @@ typedef struct {
   const char *title;   /* "rdn, 3.2M parameters" */
   const char *summary; /* a sentence below it; NULL = none */
   const lm_record *record;
-  int64_t records; /* 0 = no curve */
+  int64_t records;        /* 0 = no curve */
+  double bytes_per_token; /* of the text, for losses are nats per token; 0 = 1, NAN = not known */
   /* Of the validation text. NAN leaves one out. */
   double bits_per_byte, trigram_bits_per_byte;
   const lm_fact *fact; /* a few results to show large: parameters, tokens, time */
@@ -29,7 +30,8 @@ typedef struct {
   size_t prompt_bytes, sample_bytes;
 } lm_report;
 
-/* Writes the file, atomically. Losses are taken to be nats per byte and shown as bits per byte. */
+/* Writes the file, atomically. Losses are shown as bits per byte, or as nats per token
+ * where bytes are not known. */
 bool lm_report_write(const char *path, const lm_report *report, char *err);
 
 #ifdef __cplusplus

@@ -20,6 +20,12 @@ typedef struct {
   double low, high; /* of what chooses the frame */
 } curve;
 
+/* From nats per token to what is shown. */
+static double scale_of(const lm_report *r) {
+  if (isnan(r->bytes_per_token)) return 1;
+  return r->bytes_per_token > 0 ? BITS / r->bytes_per_token : BITS;
+}
+
 static void widen(curve *c, double y) {
   if (!(y >= c->low)) c->low = y;
   if (!(y <= c->high)) c->high = y;
@@ -27,6 +33,7 @@ static void widen(curve *c, double y) {
 
 /* Puts the least and the greatest of each column, in the order they came. */
 static void thin_out(const lm_report *r, curve *c) {
+  const double scale = scale_of(r);
   const int64_t wide = (r->records + COLUMNS - 1) / COLUMNS;
   for (int64_t begin = 0; begin < r->records; begin += wide) {
     int64_t end = begin + wide < r->records ? begin + wide : r->records, least = -1, most = -1;
@@ -39,7 +46,7 @@ static void thin_out(const lm_report *r, curve *c) {
     const int64_t pick[2] = {least < most ? least : most, least < most ? most : least};
     for (int k = least == most ? 1 : 0; k < 2 && least >= 0; k++) {
       const lm_record *s = &r->record[pick[k]];
-      c->raw[c->raws++] = (lm_point){(double)s->step, s->loss * BITS};
+      c->raw[c->raws++] = (lm_point){(double)s->step, s->loss * scale};
     }
   }
 }
@@ -60,10 +67,11 @@ static double mean_around(const lm_report *r, int64_t i) {
 }
 
 static void smooth(const lm_report *r, curve *c) {
+  const double scale = scale_of(r);
   const int64_t wide = (r->records + COLUMNS - 1) / COLUMNS;
   for (int64_t i = 0; i < r->records; i++) {
     if (i % wide != 0 && i != r->records - 1) continue;
-    double y = mean_around(r, i) * BITS;
+    double y = mean_around(r, i) * scale;
     if (isnan(y)) continue;
     c->mean[c->means++] = (lm_point){(double)r->record[i].step, y};
     if (i >= (int64_t)(BEGINNING * (double)r->records)) widen(c, y);
@@ -71,11 +79,12 @@ static void smooth(const lm_report *r, curve *c) {
 }
 
 static void validate(const lm_report *r, curve *c) {
+  const double scale = scale_of(r);
   for (int64_t i = 0; i < r->records; i++) {
     const lm_record *s = &r->record[i];
     if (!isfinite(s->validation)) continue;
-    c->validation[c->validations++] = (lm_point){(double)s->step, s->validation * BITS};
-    if (i >= (int64_t)(BEGINNING * (double)r->records)) widen(c, s->validation * BITS);
+    c->validation[c->validations++] = (lm_point){(double)s->step, s->validation * scale};
+    if (i >= (int64_t)(BEGINNING * (double)r->records)) widen(c, s->validation * scale);
   }
 }
 
@@ -85,11 +94,12 @@ static void draw(FILE *out, const lm_report *r, const curve *c) {
       {"train", "training, running mean", c->mean, c->means, false},
       {"validation", "validation", c->validation, c->validations, c->validations <= MOST_DOTS},
   };
+  bool bits = !isnan(r->bytes_per_token);
   double margin = 0.04 * (c->high - c->low);
   lm_chart chart = {
-      .title = "Bits per byte by step",
+      .title = bits ? "Bits per byte by step" : "Nats per token by step",
       .x_label = "step",
-      .y_label = "bits per byte",
+      .y_label = bits ? "bits per byte" : "nats per token",
       .x_high = (double)r->record[r->records - 1].step,
       .y_low = fmax(0, c->low - margin),
       .y_high = c->high + margin,

@@ -40,7 +40,7 @@ int32_t lm_tokens_largest(const lm_tokens *t) {
   return largest;
 }
 
-bool lm_stream_add(lm_stream *stream, lm_tokens part, char *err) {
+bool lm_parts_add(lm_parts *stream, lm_tokens part, char *err) {
   if (part.count == 0) return true;
   if (stream->parts == stream->capacity) {
     int64_t capacity = stream->capacity * 2 + 4;
@@ -54,7 +54,7 @@ bool lm_stream_add(lm_stream *stream, lm_tokens part, char *err) {
   return true;
 }
 
-void lm_stream_free(lm_stream *stream) {
+void lm_parts_free(lm_parts *stream) {
   free(stream->part);
-  *stream = (lm_stream){0};
+  *stream = (lm_parts){0};
 }

@@ -26,7 +26,7 @@ typedef struct {
   lm_tokens *part; /* [parts] */
   int64_t parts, capacity;
   int64_t count; /* tokens in all */
-} lm_stream;
+} lm_parts;
 
 /* The width that holds tokens 0 .. vocabulary - 1. */
 static inline int lm_token_width(int64_t vocabulary) {
@@ -50,8 +50,8 @@ bool lm_tokens_push(lm_bytes *array, int width, int32_t token, char *err);
 int32_t lm_tokens_largest(const lm_tokens *t);
 
 /* Adds a part at the end; the tokens stay where they are. Empty parts are left out. */
-bool lm_stream_add(lm_stream *stream, lm_tokens part, char *err);
-void lm_stream_free(lm_stream *stream);
+bool lm_parts_add(lm_parts *stream, lm_tokens part, char *err);
+void lm_parts_free(lm_parts *stream);
 
 #ifdef __cplusplus
 }

@@ -33,7 +33,7 @@ typedef struct {
   lm_progress *progress;
   rill_optim *opt;
   lm_batches data;
-  lm_text held_out;
+  const lm_corpus *corpus;
   lm_run_state state;
   lm_runlog log;
   lm_events events;
@@ -74,12 +74,6 @@ static lm_record one_step(loop *l) {
                      .tokens = o->batch * o->seq * o->accumulate,
                      .validation = (double)NAN,
                      .skipped = !updated};
-}
-
-static double validate(loop *l, int64_t *bytes, char *err) {
-  lm_text text = l->held_out;
-  if (text.count > l->opts->validation_bytes) text.count = l->opts->validation_bytes;
-  return lm_model_nats(l->model, text, l->opts->seq, l->opts->batch, bytes, err);
 }
 
 static bool save(loop *l) {
@@ -131,12 +125,16 @@ static lm_trainer_exit after_step(loop *l, lm_record *record, lm_trainer_result 
     }
   }
   if (last || (o->validate_every && record->step % o->validate_every == 0)) {
-    record->validation = validate(l, &result->validation_bytes, err);
-    if (isnan(record->validation)) return LM_FAILED;
-    result->validation = record->validation;
+    lm_measure *m = &result->validation;
+    if (!lm_model_measure(l->model, &l->corpus->validation, o->seq, o->batch, o->validation_tokens,
+                          m, err))
+      return LM_FAILED;
+    record->validation = m->nats;
     if (record->validation < l->state.best) l->state.best = record->validation;
-    lm_progress_note(l->progress, "step %" PRId64 " | validation %.4f nats, %.4f bits per byte",
-                     record->step, record->validation, record->validation / log(2));
+    char bits[48] = "";
+    if (m->bytes) snprintf(bits, sizeof bits, ", %.4f bits per byte", lm_measure_bits(m));
+    lm_progress_note(l->progress, "step %" PRId64 " | validation %.4f nats%s", record->step,
+                     m->nats, bits);
   }
   if (!lm_runlog_write(&l->log, record, err) || !lm_events_write(&l->events, record, err))
     return LM_FAILED;
@@ -177,50 +175,59 @@ static lm_trainer_exit run(loop *l, lm_trainer_result *result, char *err) {
   return code;
 }
 
+/* Takes up where a run stopped, if asked to, and goes on from there. */
+static lm_trainer_exit take_up(loop *l, lm_trainer_result *result, char *err) {
+  const lm_trainer_opts *o = l->opts;
+  char path[LM_PATH_SIZE + 32];
+  if (o->resume) {
+    if (!lm_checkpoint_load(o->out, &l->state)) {
+      lm_fail(err, "%s", rill_error(l->model->ctx));
+      return LM_FAILED;
+    }
+    l->data.position = l->state.position;
+    lm_progress_fact(l->progress, "resumed", "%s at step %" PRId64, o->out, l->state.step);
+    if (l->state.step >= o->steps) {
+      lm_fail(err, "%s has %" PRId64 " steps already; ask for more than that with --steps", o->out,
+              l->state.step);
+      return LM_FAILED;
+    }
+  }
+  snprintf(path, sizeof path, "%s/log.jsonl", o->out);
+  if (!lm_runlog_open(&l->log, path, l->state.step, err)) return LM_FAILED;
+  l->buffer = lm_alloc(2 * o->batch * o->seq, sizeof *l->buffer, err);
+  bool ready = l->buffer && lm_events_open(&l->events, o->out, l->state.step, err);
+  l->turn = ready ? rill_scope_open(l->model->ctx) : NULL;
+  stop_asked = 0;
+  signal(SIGINT, ask_to_stop);
+  signal(SIGTERM, ask_to_stop);
+  lm_trainer_exit code = l->turn ? run(l, result, err) : LM_FAILED;
+  signal(SIGINT, SIG_DFL);
+  signal(SIGTERM, SIG_DFL);
+  rill_scope_close(l->turn);
+  free(l->buffer);
+  char ignored[LM_ERROR_SIZE];
+  bool closed = lm_events_close(&l->events, code == LM_TRAINED ? err : ignored);
+  closed = lm_runlog_close(&l->log, code == LM_TRAINED ? err : ignored) && closed;
+  return code == LM_TRAINED && !closed ? LM_FAILED : code;
+}
+
 lm_trainer_exit lm_train(const lm_model *model, rill_optim *opt, const lm_corpus *corpus,
                          const lm_trainer_opts *opts, lm_progress *progress,
                          lm_trainer_result *result, char *err) {
-  char path[LM_PATH_SIZE + 32];
   loop l = {.model = model,
             .opts = opts,
             .progress = progress,
             .opt = opt,
-            .held_out = corpus->validation,
+            .corpus = corpus,
             .state = {.config = &model->lm->config,
                       .net = model->net,
                       .opt = opt,
+                      .tokenizer = model->tokenizer,
                       .fingerprint = opts->fingerprint,
                       .best = INFINITY}};
-  *result = (lm_trainer_result){.validation = (double)NAN};
-  if (!lm_batches_open(&l.data, corpus->train, opts->seq, opts->seed, err)) return LM_FAILED;
-  if (opts->resume) {
-    if (!lm_checkpoint_load(opts->out, &l.state)) {
-      lm_fail(err, "%s", rill_error(model->ctx));
-      return LM_FAILED;
-    }
-    l.data.position = l.state.position;
-    lm_progress_fact(progress, "resumed", "%s at step %" PRId64, opts->out, l.state.step);
-    if (l.state.step >= opts->steps) {
-      lm_fail(err, "%s has %" PRId64 " steps already; ask for more than that with --steps",
-              opts->out, l.state.step);
-      return LM_FAILED;
-    }
-  }
-  snprintf(path, sizeof path, "%s/log.jsonl", opts->out);
-  if (!lm_runlog_open(&l.log, path, l.state.step, err)) return LM_FAILED;
-  l.buffer = lm_alloc(2 * opts->batch * opts->seq, sizeof *l.buffer, err);
-  bool ready = l.buffer && lm_events_open(&l.events, opts->out, l.state.step, err);
-  l.turn = ready ? rill_scope_open(model->ctx) : NULL;
-  stop_asked = 0;
-  signal(SIGINT, ask_to_stop);
-  signal(SIGTERM, ask_to_stop);
-  lm_trainer_exit code = l.turn ? run(&l, result, err) : LM_FAILED;
-  signal(SIGINT, SIG_DFL);
-  signal(SIGTERM, SIG_DFL);
-  rill_scope_close(l.turn);
-  free(l.buffer);
-  char ignored[LM_ERROR_SIZE];
-  bool closed = lm_events_close(&l.events, code == LM_TRAINED ? err : ignored);
-  closed = lm_runlog_close(&l.log, code == LM_TRAINED ? err : ignored) && closed;
-  return code == LM_TRAINED && !closed ? LM_FAILED : code;
+  *result = (lm_trainer_result){.validation = {.nats = (double)NAN}};
+  if (!lm_batches_open(&l.data, &corpus->train, opts->seq, opts->seed, err)) return LM_FAILED;
+  lm_trainer_exit code = take_up(&l, result, err);
+  lm_batches_close(&l.data);
+  return code;
 }

@@ -4,6 +4,7 @@
 #define RILL_EXAMPLES_LM_TRAINER_H_
 
 #include "examples/lm/batches.h"
+#include "examples/lm/corpus.h"
 #include "examples/lm/model.h"
 #include "examples/lm/progress.h"
 #include "optim/optim.h"
@@ -16,25 +17,24 @@ extern "C" {
 
 typedef struct {
   int64_t steps;                  /* updates in all */
-  int64_t seq, batch, accumulate; /* an update sees batch x accumulate windows of seq bytes */
+  int64_t seq, batch, accumulate; /* an update sees batch x accumulate windows of seq tokens */
   rill_schedule schedule;
-  double clip;              /* of the global gradient norm; 0 = none */
-  int64_t validate_every;   /* steps; 0 = only at the end */
-  int64_t validation_bytes; /* how much of the held-out text is read each time */
-  int64_t save_every, keep; /* checkpoints; 0 = only at the end, -1 = never */
-  const char *out;          /* the run's folder */
+  double clip;               /* of the global gradient norm; 0 = none */
+  int64_t validate_every;    /* steps; 0 = only at the end */
+  int64_t validation_tokens; /* how much of the held-out stream is read each time */
+  int64_t save_every, keep;  /* checkpoints; 0 = only at the end, -1 = never */
+  const char *out;           /* the run's folder */
   uint64_t seed, fingerprint;
   bool resume;
   double stop_after; /* seconds after which the run stops as if interrupted; 0 = never */
 } lm_trainer_opts;
 
 typedef struct {
-  int64_t steps;            /* made, earlier runs included */
-  double validation;        /* nats per byte at the end */
-  int64_t validation_bytes; /* it was measured on */
-  double seconds;           /* of this run's loop */
-  int64_t tokens;           /* trained on in this run */
-  bool interrupted;         /* stopped before the last step; it can be resumed */
+  int64_t steps;         /* made, earlier runs included */
+  lm_measure validation; /* at the end */
+  double seconds;        /* of this run's loop */
+  int64_t tokens;        /* trained on in this run */
+  bool interrupted;      /* stopped before the last step; it can be resumed */
 } lm_trainer_result;
 
 typedef enum { LM_TRAINED = 0, LM_FAILED = 1, LM_DIVERGED = 3 } lm_trainer_exit;
