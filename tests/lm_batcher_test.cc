@@ -10,7 +10,7 @@
 
 namespace {
 
-struct Text : lm_stream {
+struct Text : lm_sequence {
   std::vector<int32_t> read, out;
   std::vector<float> of; /* the logit of each token of `out` */
   int64_t without = 0, stop_at = -1;
@@ -20,14 +20,14 @@ struct Text : lm_stream {
 
   Text(std::vector<int32_t> prompt_, int64_t tokens, double temperature = 0, uint64_t seed = 1,
        bool scored = false)
-      : lm_stream(), read(std::move(prompt_)) {
+      : lm_sequence(), read(std::move(prompt_)) {
     char err[LM_ERROR_SIZE];
     sampling.reset(
         lm_sampler_new(lm_sampler_opts{.temperature = temperature, .seed = seed}, 256, err),
         lm_sampler_free);
     prompt = read.data(), prompt_count = (int64_t)read.size();
     most = tokens, sampler = sampling.get(), score = scored, user = this;
-    token = [](lm_stream *s, int32_t t, const float *logits) {
+    token = [](lm_sequence *s, int32_t t, const float *logits) {
       Text *self = (Text *)s->user;
       EXPECT_EQ(self->ends, 0);
       self->out.push_back(t);
@@ -35,7 +35,7 @@ struct Text : lm_stream {
       self->without += logits == nullptr;
       return (int64_t)self->out.size() == self->stop_at ? LM_STOP : LM_GO_ON;
     };
-    done = [](lm_stream *s, const char *why) {
+    done = [](lm_sequence *s, const char *why) {
       Text *self = (Text *)s->user;
       self->ends++;
       self->error = why ? why : "";

@@ -16,9 +16,11 @@ libc6-dev               /usr/include/stdlib.h                      the C library
 libopenblas-openmp-dev  /usr/lib/*/openblas-openmp/libopenblas.so  matrix products
 libjansson-dev          /usr/include/jansson.h                     JSON
 libmd-dev               /usr/include/sha2.h                        SHA-256
+libmicrohttpd-dev       /usr/include/microhttpd.h                  HTTP, for the program that serves a model
 libsentencepiece-dev    /usr/include/sentencepiece_processor.h     tokenizers
 googletest              /usr/src/googletest/googletest/src         the test framework
 pkg-config              PATH:pkg-config                            finds the installed library in a test
+curl                    PATH:curl                                  talks to the server in a test
 EOF
   case " $* " in *" sanitizers "*) cat <<'EOF'
 clang                   PATH:clang                                 sanitizers

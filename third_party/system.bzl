@@ -60,7 +60,8 @@ def _system_library_impl(ctx):
         options.append("-Wl,-rpath," + libraries)
     options.append("-l" + ctx.attr.library)
     archive = libraries + "/" + static
-    static_options = [archive] if ctx.path(archive).exists else options
+    has_archive = ctx.path(archive).exists and not ctx.attr.shared_only
+    static_options = [archive] if has_archive else options
     ctx.file("BUILD", _LIBRARY_BUILD.format(
         name = ctx.attr.library,
         headers = repr(["include/" + h for h in ctx.attr.headers]),
@@ -75,6 +76,7 @@ system_library = repository_rule(
         "library": attr.string(mandatory = True, doc = "what follows -l"),
         "headers": attr.string_list(mandatory = True),
         "subdirs": attr.string_list(default = [""], doc = "folders to look in, best first"),
+        "shared_only": attr.bool(doc = "the archive cannot be used"),
         "static_needs": attr.string_list(doc = "what the archive needs beside itself"),
         "package": attr.string(mandatory = True, doc = "Debian's name for it"),
     },
@@ -174,6 +176,14 @@ def rill_repositories():
         library = "md",
         headers = ["sha2.h"],
         package = "libmd-dev",
+    )
+    # Its archive needs those of GnuTLS, which Debian does not have all of: always the shared library.
+    system_library(
+        name = "microhttpd",
+        library = "microhttpd",
+        headers = ["microhttpd.h"],
+        package = "libmicrohttpd-dev",
+        shared_only = True,
     )
     # There is no archive of it: librill_sentencepiece.so, which the programs open when a tokenizer
     # needs it, is linked with the shared objects in every configuration.

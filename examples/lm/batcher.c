@@ -10,7 +10,7 @@
 
 typedef struct {
   rill_state *state;
-  lm_stream **row; /* [slots] */
+  lm_sequence **row; /* [slots] */
   int64_t rows;
 } group;
 
@@ -18,7 +18,7 @@ struct lm_batcher {
   const lm_model *model;
   int64_t slots, piece, vocabulary;
   bool by_position;
-  lm_stream *first, **end; /* the queue; its first may be partly read */
+  lm_sequence *first, **end; /* the queue; its first may be partly read */
   int64_t waiting;
   rill_state *reading; /* what is read of the first's prompt */
   int64_t read;        /* tokens of it */
@@ -72,7 +72,7 @@ static int64_t in_groups(const lm_batcher *b) {
 
 int64_t lm_batcher_running(const lm_batcher *b) { return in_groups(b) + (b->read > 0); }
 
-void lm_batcher_add(lm_batcher *b, lm_stream *s) {
+void lm_batcher_add(lm_batcher *b, lm_sequence *s) {
   s->next = NULL;
   *b->end = s;
   b->end = &s->next;
@@ -82,8 +82,8 @@ void lm_batcher_add(lm_batcher *b, lm_stream *s) {
 /* ---- endings ---- */
 
 /* Takes the first text out of the queue; what was read of it stays in `reading`. */
-static lm_stream *take_first(lm_batcher *b) {
-  lm_stream *s = b->first;
+static lm_sequence *take_first(lm_batcher *b) {
+  lm_sequence *s = b->first;
   b->first = s->next;
   if (!b->first) b->end = &b->first;
   b->waiting--;
@@ -92,10 +92,10 @@ static lm_stream *take_first(lm_batcher *b) {
 }
 
 static void end_first(lm_batcher *b, const char *error) {
-  lm_stream *s = take_first(b);
+  lm_sequence *s = take_first(b);
   rill_state_reset(b->reading);
   while (s) {
-    lm_stream *after = s->fork;
+    lm_sequence *after = s->fork;
     s->done(s, error);
     s = after;
   }
@@ -143,10 +143,10 @@ void lm_batcher_free(lm_batcher *b) {
 /* ---- prompts ---- */
 
 /* Forks that were cancelled are taken out of the list; NULL when all were. */
-static lm_stream *without_cancelled(lm_stream *s) {
-  lm_stream *kept = NULL, **end = &kept;
+static lm_sequence *without_cancelled(lm_sequence *s) {
+  lm_sequence *kept = NULL, **end = &kept;
   while (s) {
-    lm_stream *after = s->fork;
+    lm_sequence *after = s->fork;
     if (s->cancelled) {
       s->done(s, NULL);
     } else {
@@ -160,13 +160,13 @@ static lm_stream *without_cancelled(lm_stream *s) {
 }
 
 static void sweep_queue(lm_batcher *b) {
-  lm_stream *list = b->first;
+  lm_sequence *list = b->first;
   bool front = true;
   b->first = NULL;
   b->end = &b->first;
   b->waiting = 0;
   while (list) {
-    lm_stream *after = list->next, *kept = without_cancelled(list);
+    lm_sequence *after = list->next, *kept = without_cancelled(list);
     if (kept) {
       lm_batcher_add(b, kept);
     } else if (front) {
@@ -179,9 +179,9 @@ static void sweep_queue(lm_batcher *b) {
 }
 
 /* Draws the stream's next token. False when it has ended. */
-static bool draw(lm_stream *s, const float *logits) {
+static bool draw(lm_sequence *s, const float *logits) {
   char err[LM_ERROR_SIZE];
-  bool ended = s->cancelled || s->drawn >= s->most;
+  bool ended = s->cancelled || s->drawn >= s->most || !s->sampler;
   if (!ended && !lm_sampler_next(s->sampler, logits, &s->last, err)) {
     s->done(s, err);
     return false;
@@ -203,10 +203,10 @@ static group *find_group(lm_batcher *b, int64_t position) {
 
 /* The first's prompt is read, and these are the logits after it. */
 static bool join(lm_batcher *b, const float *logits) {
-  lm_stream *s = take_first(b), *going = NULL, **end = &going;
+  lm_sequence *s = take_first(b), *going = NULL, **end = &going;
   int64_t count = 0;
   while (s) {
-    lm_stream *after = s->fork;
+    lm_sequence *after = s->fork;
     if (draw(s, logits)) {
       *end = s;
       end = &s->fork;
@@ -227,7 +227,7 @@ static bool join(lm_batcher *b, const float *logits) {
 
 /* Hands the prompt's tokens after position `read`, and the logits they were expected with, to a
  * stream and its forks. */
-static void score(lm_batcher *b, lm_stream *s, int64_t count) {
+static void score(lm_batcher *b, lm_sequence *s, int64_t count) {
   for (; s; s = s->fork) {
     lm_verdict verdict = b->read > 0 ? LM_GO_ON : s->token(s, s->prompt[0], NULL);
     for (int64_t i = 0; i < count && verdict == LM_GO_ON; i++) {
@@ -241,12 +241,14 @@ static void score(lm_batcher *b, lm_stream *s, int64_t count) {
 
 /* Reads up to `count` tokens of the first's prompt; returns how many, 0 after an error. */
 static int64_t read_piece(lm_batcher *b, int64_t count) {
-  lm_stream *s = b->first;
+  lm_sequence *s = b->first;
   int64_t left = s->prompt_count - b->read;
   if (count > left) count = left;
   if (s->score && count > b->scored) count = b->scored;
   int64_t rows = s->score ? count : 1;
   const lm_model *m = b->model;
+  for (lm_sequence *f = b->read == 0 ? s : NULL; f; f = f->fork)
+    if (f->start) f->start(f);
   rill_scope *scope = rill_scope_open_no_grad(m->ctx);
   rill_tensor *ids = rill_from(m->ctx, RILL_I32, RILL_SHAPE(1, count), s->prompt + b->read);
   rill_tensor *logits =
@@ -263,7 +265,7 @@ static int64_t read_piece(lm_batcher *b, int64_t count) {
 static bool has_room(const lm_batcher *b) {
   int64_t wanted = 0;
   if (b->read > 0 || b->first->most == 0) return true;
-  for (const lm_stream *s = b->first; s; s = s->fork) wanted++;
+  for (const lm_sequence *s = b->first; s; s = s->fork) wanted++;
   return in_groups(b) + wanted <= b->slots;
 }
 
@@ -289,7 +291,7 @@ static bool step(lm_batcher *b, group *g) {
   const int64_t before = g->rows;
   g->rows = 0;
   for (int64_t i = 0; i < before; i++) {
-    lm_stream *s = g->row[i];
+    lm_sequence *s = g->row[i];
     if (!draw(s, b->logits + i * b->vocabulary)) continue;
     b->keep[g->rows] = i;
     g->row[g->rows++] = s;

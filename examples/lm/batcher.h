@@ -23,31 +23,33 @@ extern "C" {
 /* What becomes of a text after a token. */
 typedef enum { LM_GO_ON, LM_STOP } lm_verdict;
 
-typedef struct lm_stream lm_stream;
+typedef struct lm_sequence lm_sequence;
 
 /* A text, filled in by its owner and left alone until it is done. */
-struct lm_stream {
+struct lm_sequence {
   const int32_t *prompt; /* at least one token */
   int64_t prompt_count;
   int64_t most;        /* tokens to draw; 0 = only read the prompt */
-  lm_sampler *sampler; /* may be NULL when most = 0 */
+  lm_sampler *sampler; /* set at the latest by `start`; NULL: no token is drawn */
   bool score;          /* call `token` for the prompt too */
   void *user;
+  /* Called when its prompt begins to be read, if it is not NULL: the time to make the sampler. */
+  void (*start)(lm_sequence *s);
   /* A token and the logits [vocabulary] that it was expected with, NULL for the first of the
    * prompt. Called in order; LM_STOP ends the text. */
-  lm_verdict (*token)(lm_stream *s, int32_t token, const float *logits);
+  lm_verdict (*token)(lm_sequence *s, int32_t token, const float *logits);
   /* Called once, when the text has ended: all was drawn, or `token` said so (error = NULL), or the
    * sampler or the model failed. The stream may be freed in it. */
-  void (*done)(lm_stream *s, const char *error);
+  void (*done)(lm_sequence *s, const char *error);
   bool cancelled; /* set it between two turns: the text ends in the next one, with `done` */
   /* Others with the same prompt and `score`, by `fork` again: it is read once, for all. Only the
    * first is added. */
-  lm_stream *fork;
+  lm_sequence *fork;
 
   /* the batcher's */
-  lm_stream *next; /* in the queue */
-  int64_t drawn;   /* tokens so far */
-  int32_t last;    /* drawn, and not yet read */
+  lm_sequence *next; /* in the queue */
+  int64_t drawn;     /* tokens so far */
+  int32_t last;      /* drawn, and not yet read */
 };
 
 typedef struct lm_batcher lm_batcher;
@@ -59,7 +61,7 @@ lm_batcher *lm_batcher_new(const lm_model *model, int64_t slots, int64_t piece, 
 void lm_batcher_free(lm_batcher *b);
 
 /* Puts the text at the end of the queue. */
-void lm_batcher_add(lm_batcher *b, lm_stream *s);
+void lm_batcher_add(lm_batcher *b, lm_sequence *s);
 /* One turn: a piece of the prompts, one token for each text of the batch. False when there is
  * nothing left to do. A model that fails (out of memory) ends all texts that it was working on,
  * with its message; the next ones may go well. */

@@ -4,21 +4,7 @@
 #include <stdint.h>
 #include <string.h>
 
-/* The length of the UTF-8 sequence at the front, or 0 when there is none: cut short, longer than it
- * need be, half of a surrogate pair, or beyond U+10FFFF. */
-static size_t sequence(const uint8_t *b, size_t count) {
-  if (b[0] < 0x80) return 1;
-  size_t n = b[0] >= 0xc2 && b[0] <= 0xdf   ? 2
-             : b[0] >= 0xe0 && b[0] <= 0xef ? 3
-             : b[0] >= 0xf0 && b[0] <= 0xf4 ? 4
-                                            : 0;
-  if (n == 0 || n > count) return 0;
-  for (size_t i = 1; i < n; i++)
-    if ((b[i] & 0xc0) != 0x80) return 0;
-  if ((b[0] == 0xe0 && b[1] < 0xa0) || (b[0] == 0xed && b[1] > 0x9f)) return 0;
-  if ((b[0] == 0xf0 && b[1] < 0x90) || (b[0] == 0xf4 && b[1] > 0x8f)) return 0;
-  return n;
-}
+#include "examples/lm/utf8.h"
 
 static void ascii(FILE *out, uint8_t c) {
   if (c == '&')
@@ -40,7 +26,7 @@ static void ascii(FILE *out, uint8_t c) {
 void lm_html_bytes(FILE *out, const void *bytes, size_t count) {
   const uint8_t *b = bytes;
   while (count > 0) {
-    size_t n = sequence(b, count);
+    size_t n = (size_t)lm_utf8_length(b, (int64_t)count);
     if (n == 0)
       fputs("&#xfffd;", out);
     else if (n == 1)

@@ -96,22 +96,7 @@ void lm_encoder_free(lm_encoder *e) {
   free(e);
 }
 
-/* ---- UTF-8 and words ---- */
-
-int lm_utf8_length(const uint8_t *s, int64_t left) {
-  int n = s[0] < 0x80   ? 1
-          : s[0] < 0xc2 ? 0
-          : s[0] < 0xe0 ? 2
-          : s[0] < 0xf0 ? 3
-          : s[0] < 0xf5 ? 4
-                        : 0;
-  if (n > left) return 0;
-  for (int i = 1; i < n; i++)
-    if ((s[i] & 0xc0) != 0x80) return 0;
-  bool overlong = (s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xf0 && s[1] < 0x90);
-  bool surrogate = s[0] == 0xed && s[1] > 0x9f, large = s[0] == 0xf4 && s[1] > 0x8f;
-  return (n >= 3 && (overlong || surrogate || large)) ? 0 : n;
-}
+/* ---- words ---- */
 
 static int64_t word_length(const uint8_t *s, int64_t left) {
   int64_t most = left < LONGEST_WORD ? left : LONGEST_WORD, i = 0;

@@ -5,6 +5,7 @@
 #include "examples/lm/pieces.h"
 #include "examples/lm/sentencepiece.h"
 #include "examples/lm/tokenizer.h"
+#include "examples/lm/utf8.h"
 
 typedef enum { LM_BYTES, LM_PIECES, LM_IDS } lm_tokenizer_kind;
 
@@ -20,8 +21,5 @@ struct lm_tokenizer {
 
 /* The SentencePiece library, or NULL and why not. */
 const lm_sentencepiece *lm_sentencepiece_open(char *err);
-
-/* Bytes of the UTF-8 sequence at text[0] when it is a valid one that fits, otherwise 0. */
-int lm_utf8_length(const uint8_t *text, int64_t left);
 
 #endif /* RILL_EXAMPLES_LM_TOKENIZER_IMPL_H_ */
