@@ -19,7 +19,7 @@ static struct {
       *plot;
   int64_t length, pairs, vocab, rewrites, depths, layers, width, heads, conv;
   int64_t steps, batch, examples, warmup, test_every, test_examples, seed, threads, log_every;
-  double power, lr, weight_decay, clip, until, beta_max, beta2;
+  double power, lr, weight_decay, clip, until, beta_max, std;
   bool blank, mlp, untied, save, quiet;
 } opt;
 
@@ -69,6 +69,9 @@ static const lm_option table[] = {
     {"beta-max", LM_FLOAT, &opt.beta_max, "1",
      .help = "beta is in 0 .. this; 2 lets a delta rule reflect, which parity needs", .min = 0,
      .max = 2},
+    {"std", LM_FLOAT, &opt.std, "0",
+     .help = "of initial weights; 0 = what the library takes, 0.8 / sqrt(width)", .min = 0,
+     .max = 10},
     {"steps", LM_INT, &opt.steps, "4000", .group = "Training", .help = "updates at most", .min = 1,
      .max = 1e12},
     {"until", LM_FLOAT, &opt.until, "0.99",
@@ -188,6 +191,7 @@ static bool configure(rill_context *ctx, int64_t vocab, rill_lm_config *config, 
     config->key_size = config->value_size = config->hidden = 0;
     config->mlp = opt.mlp;
     config->tied = !opt.untied;
+    config->std = opt.std;
     if (config->parts.rule.name && opt.conv >= 0) config->parts.conv = opt.conv;
     config->parts.beta_max = opt.beta_max;
   } else {
