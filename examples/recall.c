@@ -315,7 +315,7 @@ static bool train(const lm_model *model, const recall_plan *plan, lm_progress *p
 
 static int recall(rill_context *ctx, char *err) {
   recall_plan p;
-  lm_model model;
+  lm_model model = {0};
   rill_lm_config config;
   lm_recall_result trained = {0};
   lm_progress progress = lm_progress_new(stdout, opt.quiet, opt.log_every);
@@ -336,6 +336,7 @@ static int recall(rill_context *ctx, char *err) {
          report(line, p.tests, !opt.checkpoint, err);
   if (done) lm_progress_note(&progress, "report: %s/report.html", opt.out);
   free(line);
+  lm_model_close(&model);
   plan_free(&p);
   return done ? 0 : code;
 }

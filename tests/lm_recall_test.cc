@@ -9,6 +9,7 @@
 
 #include "examples/lm/chart.h"
 #include "examples/lm/heatmap.h"
+#include "examples/lm/recall_batch.h"
 #include "examples/lm/recall_report.h"
 #include "ops/ops.h"
 #include "tests/lm_util.h"
@@ -276,6 +277,59 @@ TEST(LmRecall, AModelWithAnotherVocabularyIsRefused) {
   lm_recall_score score;
   EXPECT_FALSE(lm_recall_test(&m.model, task("copy"), &s, 0, 4, 4, &score, err));
   EXPECT_STREQ(err, "the task has 18 different tokens, the model knows 6");
+}
+
+// Sentences in pieces: what counts is the answer and nothing else, whatever the tokenizer joins.
+TEST(LmRecall, TextInTheModelsOwnTokens) {
+  char err[LM_ERROR_SIZE] = "";
+  std::string text = lm::prose(20000) + " special magic number for is: 1 2 3 4 5 6 7 8 9 0 ";
+  lm_tokenizer *pieces =
+      lm_tokenizer_train("bpe", 320, {(const uint8_t *)text.data(), (int64_t)text.size()}, err);
+  ASSERT_TRUE(pieces) << err;
+  lm_task_shape s = like();
+  s.length = 400;
+  ASSERT_TRUE(lm_task_resolve(task("needle_text"), &s, err)) << err;
+  lm_recall_batch b;
+  ASSERT_TRUE(lm_recall_batch_new(&b, task("needle_text"), &s, pieces, 3, err)) << err;
+  const int64_t index[3] = {5, 6, 7};
+  ASSERT_TRUE(lm_recall_batch_fill(&b, 1, LM_SPLIT_TEST, index, 3, err)) << err;
+  EXPECT_LT(b.length, 400);
+  int64_t row = 0;
+  for (int64_t i = 0; i < 3; i++) {
+    std::vector<int32_t> x(400), y(400);
+    lm_task_example(task("needle_text"), &s, 1, LM_SPLIT_TEST, index[i], x.data(), y.data());
+    std::string want, answer, got, counted;
+    for (int32_t byte : x) want += (char)byte;
+    want += (char)y[399];
+    answer = want.substr(want.size() - 7);
+    int64_t end = 0;  // behind the last token that counts
+    for (int64_t t = 0; t < b.length; t++)
+      if (b.target[i * b.length + t] != LM_NOT_COUNTED) end = t + 1;
+    auto piece = [&](int32_t token) {
+      lm_text bytes = lm_tokenizer_text(pieces, token);
+      return std::string((const char *)bytes.bytes, (size_t)bytes.count);
+    };
+    for (int64_t t = 0; t < end; t++) {
+      got += piece(b.input[i * b.length + t]);
+      int32_t token = b.target[i * b.length + t];
+      if (token == LM_NOT_COUNTED) continue;
+      counted += piece(token);
+      EXPECT_TRUE(row < b.rows && b.row[row] == i * b.length + t && b.answer[row] == token);
+      row++;
+    }
+    got += piece(b.target[i * b.length + end - 1]);
+    EXPECT_EQ(got, want);
+    EXPECT_TRUE(counted.size() >= 7 && counted.size() < 7 + 16) << counted;
+    EXPECT_EQ(counted.substr(counted.size() - 7), answer);
+  }
+  EXPECT_EQ(row, b.rows);
+  lm_recall_batch_free(&b);
+  Model m("gdn", 320);
+  m.model.tokenizer = pieces;
+  lm_recall_score score;
+  ASSERT_TRUE(lm_recall_test(&m.model, task("needle_text"), &s, 0, 5, 3, &score, err)) << err;
+  EXPECT_TRUE(score.examples == 5 && score.nats > 1 && score.whole <= score.accuracy);
+  lm_tokenizer_free(pieces);
 }
 
 // What is counted is what the library carries.

@@ -62,14 +62,13 @@ void expect_rate(double count, double n, double p, const char *what) {
 
 TEST(LmTask, AllAreWithinTheirVocabularyAndCountAlike) {
   for (const lm_task *const *task = lm_tasks; *task; task++) {
-    char err[LM_ERROR_SIZE];
     const char *name = (*task)->name;
     lm_task_shape s = shape_of(name);
-    int64_t count = lm_task_count(*task, &s, err);
-    EXPECT_GT(count, 0) << name;
+    size_t count = make(name, s, 0).asked().size();
+    EXPECT_GT(count, 0u) << name;
     for (int64_t i = 0; i < 100; i++) {
       Example e = make(name, s, i, i % 2 ? LM_SPLIT_TEST : LM_SPLIT_TRAIN);
-      EXPECT_EQ((int64_t)e.asked().size(), count) << name;
+      EXPECT_EQ(e.asked().size(), count) << name;
       for (int64_t t = 0; t < s.length; t++) {
         ASSERT_TRUE(e.input[(size_t)t] >= 0 && e.input[(size_t)t] < s.vocab) << name << " " << t;
         int32_t y = e.target[(size_t)t];

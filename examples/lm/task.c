@@ -7,7 +7,6 @@
 #include "examples/lm/task.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "examples/lm/args.h"
@@ -71,14 +70,4 @@ void lm_task_example(const lm_task *task, const lm_task_shape *shape, uint64_t s
     for (int64_t t = 0; t < shape->length; t++) target[t] = LM_NOT_COUNTED;
     task->make(shape, &random, input, target);
   } while (split_of(input, shape->length) != split);
-}
-
-int64_t lm_task_count(const lm_task *task, const lm_task_shape *shape, char *err) {
-  int32_t *row = lm_alloc(2 * shape->length, sizeof *row, err);
-  int64_t count = 0;
-  if (!row) return -1;
-  lm_task_example(task, shape, 0, LM_SPLIT_TRAIN, 0, row, row + shape->length);
-  for (int64_t t = 0; t < shape->length; t++) count += row[shape->length + t] != LM_NOT_COUNTED;
-  free(row);
-  return count;
 }

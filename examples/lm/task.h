@@ -44,6 +44,8 @@ typedef struct {
   const char *help;    /* what is asked, in a line */
   lm_task_shape usual; /* length 0 ends a table */
   bool hides;          /* depth means something: a needle */
+  bool text;           /* tokens are bytes of text, which ends behind the example with the last
+                          target; what counts are its last bytes */
   /* Puts derived values in place of zeros; false, and why, when the shape cannot be. */
   bool (*resolve)(lm_task_shape *shape, char *err);
   /* Writes one example; every target is LM_NOT_COUNTED before. */
@@ -63,9 +65,6 @@ bool lm_task_resolve(const lm_task *task, lm_task_shape *shape, char *err);
 /* Example `index` of the split: input [length], target [length]. */
 void lm_task_example(const lm_task *task, const lm_task_shape *shape, uint64_t seed, lm_split split,
                      int64_t index, int32_t *input, int32_t *target);
-
-/* Targets that count in an example: the same number in all examples of a shape. */
-int64_t lm_task_count(const lm_task *task, const lm_task_shape *shape, char *err);
 
 #ifdef __cplusplus
 }

@@ -110,5 +110,6 @@ const lm_task lm_task_needle_text = {
     .help = "a sentence with a number among others, asked for at the end, in bytes",
     .usual = {.length = 1024, .pairs = 1, .vocab = 256, .depth = -1},
     .hides = true,
+    .text = true,
     .resolve = resolve,
     .make = make};
