@@ -114,15 +114,25 @@ int rill_context_free(rill_context *ctx) {
   return failed;
 }
 
+bool rilli_device_failed(rill_context *ctx, rilli_device *device, const char *function) {
+  rill_fail(ctx, device->status ? device->status : RILL_ERROR_DEVICE, "%s: %s: %s", function,
+            device->name, device->why ? device->why : "the device failed");
+  device->why = NULL;
+  device->status = RILL_OK;
+  return false;
+}
+
 void rill_synchronize(rill_context *ctx) {
+  if (rilli_refuse_captured(ctx, "rill_synchronize", "wait for the device")) return;
   if (!ctx->device->synchronize(ctx->device))
-    rill_fail(ctx, RILL_ERROR_DEVICE, "%s: %s", ctx->device->name,
-              ctx->device->why ? ctx->device->why : "the device failed");
+    rilli_device_failed(ctx, ctx->device, "rill_synchronize");
 }
 
 rill_random_state rill_random_get(const rill_context *ctx) { return ctx->random; }
 void rill_random_set(rill_context *ctx, rill_random_state state) { ctx->random = state; }
 rill_random_state rill_random_take(rill_context *ctx, uint64_t draws) {
+  rilli_refuse_captured(ctx, "rill_random_take",
+                        "draw random numbers: they would be the same in every replay");
   rill_random_state now = ctx->random;
   ctx->random.counter += draws;
   return now;

@@ -4,9 +4,14 @@
 #include "tensor/context_impl.h"
 
 static bool device_failed(rill_context *ctx, const char *function) {
-  rill_fail(ctx, RILL_ERROR_DEVICE, "%s: %s: %s", function, ctx->device->name,
-            ctx->device->why ? ctx->device->why : "the device failed");
-  return false;
+  return rilli_device_failed(ctx, ctx->device, function);
+}
+
+static bool refuse_host_values(rill_context *ctx, const char *function) {
+  return rilli_refuse_captured(
+      ctx, function,
+      "bring host values: they would be the same in every replay; rill_write "
+      "them into a tensor before it");
 }
 
 static rill_tensor *filled(rill_context *ctx, rill_dtype dtype, rill_shape shape, double value,
@@ -40,6 +45,7 @@ static rill_tensor *from_host(rill_context *ctx, rill_dtype dtype, rill_shape sh
 }
 
 rill_tensor *rill_from(rill_context *ctx, rill_dtype dtype, rill_shape shape, const void *values) {
+  if (refuse_host_values(ctx, "rill_from")) return rilli_void(ctx);
   return from_host(ctx, dtype, shape, values, "rill_from");
 }
 
@@ -103,7 +109,7 @@ static bool writable(rill_tensor *x, const char *function) {
 }
 
 bool rill_write(rill_tensor *x, const void *values, size_t bytes) {
-  if (!writable(x, "rill_write")) return false;
+  if (!writable(x, "rill_write") || refuse_host_values(x->ctx, "rill_write")) return false;
   size_t have = (size_t)rill_count(x) * rill_dtype_size(x->array.dtype);
   if (have != bytes || (bytes && !values)) {
     rill_fail(x->ctx, RILL_ERROR_ARGUMENT, "rill_write: x %s %s takes %zu bytes, %zu were given",

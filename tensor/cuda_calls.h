@@ -33,6 +33,12 @@ typedef struct rill_cuda_calls {
   int (*event_free)(void *event);
   int (*event_record)(void *event, void *stream);
   int (*event_wait)(void *event);
+  /* Between begin and end the stream's work is recorded instead of done; *graph is what can be
+   * launched, NULL after an error. Other streams go on working. */
+  int (*capture_begin)(void *stream);
+  int (*capture_end)(void *stream, void **graph);
+  int (*graph_launch)(void *graph, void *stream);
+  int (*graph_free)(void *graph);
   const char *(*error_text)(int error);
 } rill_cuda_calls;
 

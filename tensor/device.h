@@ -6,6 +6,7 @@
 #include "tensor/context.h"
 
 typedef struct rilli_device rilli_device;
+typedef struct rilli_recording rilli_recording; /* a captured function, as a device keeps it */
 
 typedef enum { RILLI_RANDOM_UNIFORM, RILLI_RANDOM_NORMAL, RILLI_RANDOM_INTEGER } rilli_random_kind;
 
@@ -18,6 +19,7 @@ struct rilli_device {
   rill_env env;
   const char *why;
   rill_status status; /* of what `why` says; 0 = RILL_ERROR_DEVICE */
+  bool capturing;     /* a captured function is being called (tensor/capture.h) */
 
   void *(*alloc)(rilli_device *dev,
                  size_t bytes); /* aligned to 64 at least; NULL when memory is short */
@@ -36,6 +38,13 @@ struct rilli_device {
   bool (*random)(rilli_device *dev, const rill_array *to, rilli_random_kind kind,
                  rill_random_state state, int64_t low, int64_t high);
   bool (*synchronize)(rilli_device *dev);
+  /* Between begin and end work is recorded instead of done, with memory that stays the recording's.
+   * begin returns NULL on failure; end false when there is nothing to launch. All NULL: a device
+   * that does not record. */
+  rilli_recording *(*record_begin)(rilli_device *dev);
+  bool (*record_end)(rilli_device *dev, rilli_recording *recording);
+  bool (*record_launch)(rilli_device *dev, rilli_recording *recording);
+  void (*record_free)(rilli_device *dev, rilli_recording *recording);
   void (*destroy)(rilli_device *dev);
 };
 

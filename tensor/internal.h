@@ -57,6 +57,10 @@ const rill_tensor *rilli_check(const rill_tensor *x, const char *function, const
 rill_tensor *rilli_void(rill_context *ctx);
 bool rilli_failed(const rill_context *ctx);
 rilli_device *rilli_device_of(const rill_context *ctx);
+/* Records what the device says went wrong in `function`. Always false. */
+bool rilli_device_failed(rill_context *ctx, rilli_device *device, const char *function);
+/* True, and an error, while a function is captured: it must not do what `why` says. */
+bool rilli_refuse_captured(rill_context *ctx, const char *function, const char *why);
 
 /* A new tensor with fresh (debug: poisoned) memory in the innermost scope; the void tensor on
  * failure. */

@@ -160,10 +160,11 @@ int64_t rill_size(const rill_tensor *x, int axis) {
 }
 
 static bool device_failed(rill_tensor *x, const char *function) {
-  rilli_device *device = x->storage->device;
-  rill_fail(x->ctx, RILL_ERROR_DEVICE, "%s: %s: %s", function, device->name,
-            device->why ? device->why : "the device failed");
-  return false;
+  return rilli_device_failed(x->ctx, x->storage->device, function);
+}
+
+static bool may_wait(rill_tensor *x, const char *function) {
+  return !rilli_refuse_captured(x->ctx, function, "wait for the device: read after rill_replay");
 }
 
 /* x itself when it is row-major, else a copy. */
@@ -173,7 +174,7 @@ static rill_tensor *row_major(rill_tensor *x) {
 
 bool rill_read(rill_tensor *x, void *values, size_t bytes) {
   rilli_check(x, "rill_read", "x");
-  if (!x->storage || rilli_failed(x->ctx)) return false;
+  if (!x->storage || rilli_failed(x->ctx) || !may_wait(x, "rill_read")) return false;
   size_t have = (size_t)rill_count(x) * rill_dtype_size(x->array.dtype);
   if (have != bytes) {
     rill_fail(
@@ -275,6 +276,7 @@ rill_tensor *rill_to_device(rill_tensor *x, rill_device_kind kind) {
   rilli_check(x, "rill_to_device", "x");
   if (!x->storage || x->storage->device->kind == kind) return x;
   rill_context *ctx = x->ctx;
+  if (!may_wait(x, "rill_to_device")) return rilli_void(ctx);
   if (kind != RILL_CPU && ctx->device->kind != kind) {
     rill_fail(ctx, RILL_ERROR_DEVICE,
               "rill_to_device: the context has no such device (it was made for %s)",

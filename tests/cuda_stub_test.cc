@@ -8,6 +8,7 @@
 #include <string>
 
 #include "ops/ops.h"
+#include "tensor/capture.h"
 #include "tensor/cuda_calls.h"
 
 namespace {
@@ -17,6 +18,9 @@ struct Stub {
   bool fail_on = false;  // from then on, every call fails
   int blocks = 0;        // of memory, streams and events that are out
   size_t most = SIZE_MAX;
+  void *captured = nullptr;  // the stream whose work is recorded
+  int misused = 0;           // calls that a stream must not be given then
+  int replays = 0;
 };
 Stub stub;
 
@@ -25,6 +29,10 @@ int call() {
   return stub.fail_at && (stub.fail_on ? stub.calls >= stub.fail_at : stub.calls == stub.fail_at)
              ? 999
              : 0;
+}
+int call_on(void *stream) {
+  stub.misused += stream && stream == stub.captured;
+  return call();
 }
 int take(void **memory, size_t bytes) {
   if (int error = call()) return error;
@@ -47,9 +55,17 @@ const rill_cuda_calls table = {
         },
     .stream_new = [](void **stream) { return take(stream, 1); },
     .stream_free = give,
-    .stream_wait = [](void *) { return call(); },
-    .alloc = [](void **memory, size_t bytes, void *) { return take(memory, bytes); },
-    .free = [](void *memory, void *) { return give(memory); },
+    .stream_wait = call_on,
+    .alloc =
+        [](void **memory, size_t bytes, void *stream) {
+          stub.misused += stream == stub.captured;
+          return take(memory, bytes);
+        },
+    .free =
+        [](void *memory, void *stream) {
+          stub.misused += stream == stub.captured;
+          return give(memory);
+        },
     .trim = call,
     .pinned_alloc = take,
     .pinned_free = give,
@@ -72,8 +88,26 @@ const rill_cuda_calls table = {
         },
     .event_new = [](void **event) { return take(event, 1); },
     .event_free = give,
-    .event_record = [](void *, void *) { return call(); },
+    .event_record = [](void *, void *stream) { return call_on(stream); },
     .event_wait = [](void *) { return call(); },
+    .capture_begin =
+        [](void *stream) {
+          if (int error = call()) return error;
+          stub.captured = stream;
+          return 0;
+        },
+    .capture_end =
+        [](void *, void **graph) {
+          stub.captured = nullptr;
+          *graph = nullptr;
+          return take(graph, 1);
+        },
+    .graph_launch =
+        [](void *, void *) {
+          stub.replays++;
+          return call();
+        },
+    .graph_free = give,
     .error_text = [](int error) { return error == 2 ? "out of memory" : "a planned failure"; },
 };
 
@@ -93,6 +127,59 @@ bool work(rill_context *ctx) {
   rill_scope_close(scope);
   rill_synchronize(ctx);
   return done && !rill_error(ctx);
+}
+
+// A captured function: two calls of it, then launches of the record. Tables go up within it.
+bool replay(rill_context *ctx) {
+  struct job {
+    rill_tensor *x, *y;
+  } j = {rill_zeros(ctx, RILL_F32, RILL_SHAPE(1000)), rill_zeros(ctx, RILL_F32, RILL_SHAPE(1000))};
+  float back[1000];
+  auto function = [](void *user) {
+    job *j = static_cast<job *>(user);
+    rill_assign(j->y, rill_exp(rill_silu(j->x)));
+    rill_arange(rill_context_of(j->x), RILL_I64, 5);
+  };
+  rill_capture *c = rill_capture_new(ctx, function, &j);
+  for (int i = 0; i < 4; i++) rill_replay(c);
+  bool done = rill_read(j.y, back, sizeof back);
+  rill_capture *unused = rill_capture_new(ctx, function, &j); /* left to the context */
+  for (int i = 0; i < 2; i++) rill_replay(unused);
+  rill_capture_free(c);
+  rill_synchronize(ctx);
+  return done && !rill_error(ctx);
+}
+
+void every_call_may_fail(bool (*job)(rill_context *), int least) {
+  rill_context *ctx = open();
+  EXPECT_TRUE(job(ctx)) << rill_error(ctx);
+  rill_context_free(ctx);
+  int total = stub.calls, noticed = 0;
+  EXPECT_GT(total, least);
+  EXPECT_EQ(stub.misused, 0);
+  EXPECT_EQ(stub.blocks, 0);
+  for (bool from_then_on : {false, true}) {
+    for (int n = 1; n <= total; n++) {
+      stub = Stub();
+      stub.fail_at = n;
+      stub.fail_on = from_then_on;
+      ctx = open();
+      ASSERT_NE(ctx, nullptr);
+      bool done = job(ctx);
+      EXPECT_EQ(done, rill_error(ctx) == nullptr);
+      noticed += rill_error(ctx) != nullptr;
+      if (rill_error(ctx)) {
+        std::string message = rill_error(ctx);
+        EXPECT_TRUE(message.find("planned failure") != std::string::npos ||
+                    message.find("out of memory") != std::string::npos)
+            << "call " << n << ": " << message;
+      }
+      rill_context_free(ctx);
+      EXPECT_EQ(stub.blocks, 0) << "call " << n;
+      EXPECT_EQ(stub.misused, 0) << "call " << n;
+    }
+  }
+  EXPECT_GT(noticed, total);
 }
 
 class CudaStub : public testing::Test {
@@ -124,33 +211,16 @@ TEST_F(CudaStub, AllMemoryGoesBack) {
   EXPECT_EQ(stub.blocks, 0);
 }
 
-TEST_F(CudaStub, EveryCallMayFail) {
+TEST_F(CudaStub, EveryCallMayFail) { every_call_may_fail(work, 50); }
+TEST_F(CudaStub, EveryCallOfARecordingMayFail) { every_call_may_fail(replay, 60); }
+
+TEST_F(CudaStub, ARecordingIsLaunchedWithoutItsFunction) {
   rill_context *ctx = open();
-  work(ctx);
-  rill_context_free(ctx);
-  int total = stub.calls, noticed = 0;
-  EXPECT_GT(total, 50);
-  for (bool from_then_on : {false, true}) {
-    for (int n = 1; n <= total; n++) {
-      stub = Stub();
-      stub.fail_at = n;
-      stub.fail_on = from_then_on;
-      ctx = open();
-      ASSERT_NE(ctx, nullptr);
-      bool done = work(ctx);
-      EXPECT_EQ(done, rill_error(ctx) == nullptr);
-      noticed += rill_error(ctx) != nullptr;
-      if (rill_error(ctx)) {
-        std::string message = rill_error(ctx);
-        EXPECT_TRUE(message.find("planned failure") != std::string::npos ||
-                    message.find("out of memory") != std::string::npos)
-            << "call " << n << ": " << message;
-      }
-      rill_context_free(ctx);
-      EXPECT_EQ(stub.blocks, 0) << "call " << n;
-    }
-  }
-  EXPECT_GT(noticed, total);
+  EXPECT_TRUE(replay(ctx)) << rill_error(ctx);
+  EXPECT_EQ(stub.replays, 4);
+  EXPECT_EQ(stub.misused, 0);
+  EXPECT_EQ(rill_context_free(ctx), 0);
+  EXPECT_EQ(stub.blocks, 0);
 }
 
 TEST_F(CudaStub, OutOfMemoryNamesTheOpAndIsNotTheEnd) {

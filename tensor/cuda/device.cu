@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "tensor/cuda/device_impl.h"
+#include "tensor/cuda/record.h"
 
 #ifdef RILL_DEBUG
 enum { GUARD = 256 };
@@ -42,8 +42,12 @@ static void *cuda_alloc(rilli_device *base, size_t bytes) {
   rilli_cuda *dev = (rilli_cuda *)base;
   size_t whole = bytes + 2 * GUARD;
   void *memory = nullptr;
-  if (whole < bytes || dev->calls->alloc(&memory, whole ? whole : 1, dev->stream) != 0)
+  if (whole < bytes) return nullptr;
+  if (dev->recording)
+    memory = rilli_cuda_record_alloc(dev, whole);
+  else if (dev->calls->alloc(&memory, whole ? whole : 1, dev->stream) != 0)
     return nullptr;
+  if (!memory) return nullptr;
 #ifdef RILL_DEBUG
   dev->calls->set(memory, CANARY, whole, dev->stream);
   dev->calls->set((char *)memory + GUARD, POISON, bytes, dev->stream);
@@ -53,16 +57,27 @@ static void *cuda_alloc(rilli_device *base, size_t bytes) {
 
 static void cuda_free(rilli_device *base, void *memory, size_t bytes) {
   rilli_cuda *dev = (rilli_cuda *)base;
+  char *block = (char *)memory - GUARD;
+  bool recorded = rilli_cuda_record_give(dev, block);
 #ifdef RILL_DEBUG
-  rilli_cuda_check_canary(dev, memory, bytes);
+  /* What a discarded recording left behind was never painted. */
+  if (!recorded || dev->recording) rilli_cuda_check_canary(dev, memory, bytes);
 #endif
   (void)bytes;
-  int error = dev->calls->free((char *)memory - GUARD, dev->stream);
+  if (recorded) return;
+  int error = dev->recording ? rilli_cuda_record_free_outside(dev, block)
+                             : dev->calls->free(block, dev->stream);
   if (error) rilli_cuda_fail(dev, "freeing memory", error);
 }
 
 static bool cuda_synchronize(rilli_device *base) {
   rilli_cuda *dev = (rilli_cuda *)base;
+  if (dev->recording) {
+    snprintf(dev->words, sizeof dev->words, "a captured function must not wait for the device");
+    dev->base.why = dev->words;
+    dev->base.status = RILL_ERROR_STATE;
+    return false;
+  }
   int error = dev->calls->stream_wait(dev->stream);
   if (error) return rilli_cuda_fail(dev, "an earlier kernel", error);
   return look_for_fault(dev);
@@ -71,6 +86,7 @@ static bool cuda_synchronize(rilli_device *base) {
 /* Through pinned memory in pieces; each slot waits only for its own last use. */
 static bool cuda_upload(rilli_device *base, void *to, const void *host, size_t bytes) {
   rilli_cuda *dev = (rilli_cuda *)base;
+  if (dev->recording) return rilli_cuda_record_upload(dev, to, host, bytes);
   for (size_t done = 0; done < bytes;) {
     size_t n = bytes - done < RILLI_CUDA_SLOT_BYTES ? bytes - done : (size_t)RILLI_CUDA_SLOT_BYTES;
     int s = dev->next_slot;
@@ -88,7 +104,7 @@ static bool cuda_upload(rilli_device *base, void *to, const void *host, size_t b
 
 static bool cuda_download(rilli_device *base, void *host, const void *from, size_t bytes) {
   rilli_cuda *dev = (rilli_cuda *)base;
-  int error = dev->calls->copy(host, from, bytes, dev->stream);
+  int error = dev->recording ? 0 : dev->calls->copy(host, from, bytes, dev->stream);
   if (error) return rilli_cuda_fail(dev, "copying from the GPU", error);
   return cuda_synchronize(base);
 }
@@ -115,6 +131,8 @@ static void cuda_destroy(rilli_device *base) {
   rilli_cuda *dev = (rilli_cuda *)base;
   rilli_scratch_release(&base->env);
   if (dev->stream) dev->calls->stream_wait(dev->stream);
+  dev->closing = true;
+  while (dev->recordings) rilli_cuda_record_free(base, dev->recordings);
   if (dev->blas) dev->blas_free(dev->blas);
   for (int s = 0; s < RILLI_CUDA_SLOTS; s++) {
     if (dev->slot_done[s]) dev->calls->event_free(dev->slot_done[s]);
@@ -163,6 +181,10 @@ rilli_device *rilli_device_cuda_new(const rill_allocator *allocator, const rill_
   dev->base.reduce_to = rilli_cuda_reduce_to;
   dev->base.random = rilli_cuda_random;
   dev->base.synchronize = cuda_synchronize;
+  dev->base.record_begin = rilli_cuda_record_begin;
+  dev->base.record_end = rilli_cuda_record_end;
+  dev->base.record_launch = rilli_cuda_record_launch;
+  dev->base.record_free = rilli_cuda_record_free;
   dev->base.destroy = cuda_destroy;
   int error = open_all(dev);
   if (!error && dev->card.major < 8) {

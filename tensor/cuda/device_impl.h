@@ -38,6 +38,9 @@ typedef struct {
   char *slot[RILLI_CUDA_SLOTS];
   void *slot_done[RILLI_CUDA_SLOTS]; /* events */
   int next_slot;
+  rilli_recording *recordings; /* all of them; record.h */
+  rilli_recording *recording;  /* the one that is being made, or NULL */
+  bool closing;
   char words[512];              /* what base.why points to */
   struct rilli_cuda_blas *blas; /* opened by the first product */
   void (*blas_free)(struct rilli_cuda_blas *blas);

@@ -83,12 +83,31 @@ static int event_record(void *event, void *stream) {
 }
 static int event_wait(void *event) { return cudaEventSynchronize((cudaEvent_t)event); }
 
+/* Relaxed: memory is taken on another stream meanwhile. */
+static int capture_begin(void *stream) {
+  return cudaStreamBeginCapture((cudaStream_t)stream, cudaStreamCaptureModeRelaxed);
+}
+static int capture_end(void *stream, void **graph) {
+  cudaGraph_t recorded = nullptr;
+  cudaGraphExec_t ready = nullptr;
+  cudaError_t error = cudaStreamEndCapture((cudaStream_t)stream, &recorded);
+  if (error == cudaSuccess) error = cudaGraphInstantiateWithFlags(&ready, recorded, 0);
+  if (recorded) cudaGraphDestroy(recorded);
+  if (error != cudaSuccess) cudaGetLastError(); /* the stream is usable again */
+  *graph = ready;
+  return error;
+}
+static int graph_launch(void *graph, void *stream) {
+  return cudaGraphLaunch((cudaGraphExec_t)graph, (cudaStream_t)stream);
+}
+static int graph_free(void *graph) { return cudaGraphExecDestroy((cudaGraphExec_t)graph); }
+
 static const char *error_text(int error) { return cudaGetErrorString((cudaError_t)error); }
 
 extern "C" const rill_cuda_calls *rill_cuda_runtime(void) {
   static const rill_cuda_calls calls = {
-      open_card, stream_new,   stream_free,  stream_wait, pool_alloc, pool_free,
-      pool_trim, pinned_alloc, pinned_free,  copy,        set,        launch,
-      event_new, event_free,   event_record, event_wait,  error_text};
+      open_card,    stream_new,  stream_free,   stream_wait, pool_alloc,   pool_free,  pool_trim,
+      pinned_alloc, pinned_free, copy,          set,         launch,       event_new,  event_free,
+      event_record, event_wait,  capture_begin, capture_end, graph_launch, graph_free, error_text};
   return &calls;
 }
