@@ -11,44 +11,48 @@ typedef rilli_adamw_attr attributes;
 
 bool rilli_cuda_adamw_update(const rill_call *call);
 
-enum { W, G, M, V, MASTER };
+enum { W, G, M, V, MASTER, PLAN };
 
 /* ---- kernels ---- */
 
 RILLI_CLONES
 static void update_f32(float *restrict w, const float *restrict g, float *restrict m,
-                       float *restrict v, int64_t n, const attributes *a) {
-  float lr = (float)(a->lr * a->correct1), shrink = (float)a->shrink, eps = (float)a->eps;
-  float scale = (float)a->scale, b1 = (float)a->beta1, b2 = (float)a->beta2,
-        c1 = (float)(1 - a->beta1), c2 = (float)(1 - a->beta2), root = (float)sqrt(a->correct2);
+                       float *restrict v, int64_t n, const attributes *a, const double *plan) {
+  float rate = (float)plan[RILLI_RATE], root = (float)plan[RILLI_ROOT], eps = (float)a->eps;
+  float scale = (float)plan[RILLI_SCALE], shrink = (float)(1 - plan[RILLI_LR] * a->decay);
+  float b1 = (float)a->beta1, b2 = (float)a->beta2, c1 = (float)(1 - a->beta1),
+        c2 = (float)(1 - a->beta2);
   for (int64_t i = 0; i < n; i++) {
     float gi = scale * g[i], mi = b1 * m[i] + c1 * gi, vi = b2 * v[i] + c2 * (gi * gi);
     m[i] = mi;
     v[i] = vi;
-    w[i] = shrink * w[i] - lr * mi / (sqrtf(vi) * root + eps);
+    w[i] = shrink * w[i] - rate * mi / (sqrtf(vi) * root + eps);
   }
 }
 
 static void update_f64(double *restrict w, const double *restrict g, double *restrict m,
-                       double *restrict v, int64_t n, const attributes *a) {
+                       double *restrict v, int64_t n, const attributes *a, const double *plan) {
+  double rate = plan[RILLI_RATE], root = plan[RILLI_ROOT], scale = plan[RILLI_SCALE],
+         shrink = 1 - plan[RILLI_LR] * a->decay;
   for (int64_t i = 0; i < n; i++) {
-    double gi = a->scale * g[i];
+    double gi = scale * g[i];
     m[i] = a->beta1 * m[i] + (1 - a->beta1) * gi;
     v[i] = a->beta2 * v[i] + (1 - a->beta2) * (gi * gi);
-    w[i] = a->shrink * w[i] - a->lr * (m[i] * a->correct1) / (sqrt(v[i] * a->correct2) + a->eps);
+    w[i] = shrink * w[i] - rate * m[i] / (sqrt(v[i]) * root + a->eps);
   }
 }
 
 static void update_part(const rill_call *call, int64_t at, int64_t n) {
   const rill_array *in = call->in;
+  const double *plan = in[PLAN].data;
   if (in[W].dtype == RILL_F64) {
     update_f64((double *)in[W].data + at, (const double *)in[G].data + at,
-               (double *)in[M].data + at, (double *)in[V].data + at, n, call->attr);
+               (double *)in[M].data + at, (double *)in[V].data + at, n, call->attr, plan);
     return;
   }
   float *m = (float *)in[M].data + at, *v = (float *)in[V].data + at;
   if (in[W].dtype == RILL_F32) {
-    update_f32((float *)in[W].data + at, (const float *)in[G].data + at, m, v, n, call->attr);
+    update_f32((float *)in[W].data + at, (const float *)in[G].data + at, m, v, n, call->attr, plan);
     return;
   }
   enum { BLOCK = 256 };
@@ -57,13 +61,14 @@ static void update_part(const rill_call *call, int64_t at, int64_t n) {
   float *master = (float *)in[MASTER].data + at;
   for (int64_t i = 0; i < n; i += BLOCK) {
     int64_t count = n - i < BLOCK ? n - i : BLOCK;
-    update_f32(master + i, g + i, m + i, v + i, count, call->attr);
+    update_f32(master + i, g + i, m + i, v + i, count, call->attr, plan);
     for (int64_t j = 0; j < count; j++) w[i + j] = rill_bf16_from_f32(master[i + j]);
   }
 }
 
 static bool run(const rill_call *call) {
-  rilli_update_pieces(call->env, rill_array_count(&call->in[W]), update_part, call);
+  if (((const double *)call->in[PLAN].data)[RILLI_GO] != 0)
+    rilli_update_pieces(call->env, rill_array_count(&call->in[W]), update_part, call);
   return true;
 }
 
@@ -71,7 +76,7 @@ static bool infer(rill_infer *q) { return rilli_update_infer(q, 2); }
 
 static const rill_op adamw_op = {
     .name = "adamw_update",
-    .in = {"w", "g", "m", "v", "master?"},
+    .in = {"w", "g", "m", "v", "master?", "plan"},
     .attr_size = sizeof(attributes),
     .infer = infer,
     .kernels = {{RILL_CPU, "fused", NULL, run},
@@ -83,21 +88,20 @@ static const rill_op adamw_op = {
 
 static bool update(rill_optim *opt, const rill_parameter *p, rill_tensor *const *slot) {
   const rill_adamw_opts *o = &opt->opts.adamw;
-  double t = (double)opt->report.steps;
-  attributes attr = {.scale = opt->scale,
-                     .lr = opt->lr,
-                     .shrink = p->no_decay ? 1 : 1 - opt->lr * o->weight_decay,
+  attributes attr = {.decay = p->no_decay ? 0 : o->weight_decay,
                      .beta1 = o->beta1,
                      .beta2 = o->beta2,
-                     .eps = o->eps,
-                     .correct1 = 1 / (1 - pow(o->beta1, t)),
-                     .correct2 = 1 / (1 - pow(o->beta2, t))};
-  rill_tensor *in[] = {p->value, rill_grad(p->value), slot[0], slot[1], slot[2]};
+                     .eps = o->eps};
+  rill_tensor *in[] = {p->value, rill_grad(p->value), slot[0], slot[1], slot[2], opt->plan};
   rill_apply(&adamw_op, sizeof in / sizeof in[0], in, &attr);
   return !rill_error(opt->ctx);
 }
 
-static const rilli_optim_kind KIND = {"adamw", {"m", "v", "master"}, update};
+static rilli_plan_attr betas(const rill_optim *opt) {
+  return (rilli_plan_attr){.beta1 = opt->opts.adamw.beta1, .beta2 = opt->opts.adamw.beta2};
+}
+
+static const rilli_optim_kind KIND = {"adamw", {"m", "v", "master"}, update, betas};
 
 static double beta(double given, double standard) {
   if (given == 0) return standard;

@@ -1,11 +1,11 @@
 /* The norm of all gradients, and scaling by it. One op looks at all of them at once, so that a
- * device is waited for once a step. */
+ * device is waited for once. */
 #include <inttypes.h>
 #include <math.h>
 
 #include "autograd/op.h"
 #include "ops/cpu/clones.h"
-#include "optim/optim.h"
+#include "optim/optim_impl.h"
 #include "optim/update_impl.h"
 #include "tensor/io.h"
 
@@ -134,9 +134,8 @@ static const rill_op scale_op = {
 
 /* ---- the public functions ---- */
 
-/* sums[i] = sum of squares of gradient i; owner[i] = index of its parameter. -1 on failure, else
- * how many there are. */
-static int64_t measure(rill_parameters params, double *sums, int64_t *owner, rill_tensor **grad) {
+/* Gradients that are there, and whose they are; how many. */
+static int64_t gradients(rill_parameters params, int64_t *owner, rill_tensor **grad) {
   int64_t count = 0;
   for (int64_t i = 0; i < params.count; i++) {
     rill_tensor *g = rill_grad(params.at[i].value);
@@ -144,9 +143,24 @@ static int64_t measure(rill_parameters params, double *sums, int64_t *owner, ril
     grad[count] = g;
     owner[count++] = i;
   }
-  if (count == 0) return 0;
-  rill_tensor *x = rill_apply(&squares_op, (int)count, grad, NULL);
-  return rill_read_f64(x, sums, count) ? count : -1;
+  return count;
+}
+
+rill_tensor *rilli_optim_squares(rill_parameters params, int64_t *owner) {
+  rill_context *ctx = params.ctx;
+  rill_tensor **grad = rill_alloc(ctx, ((size_t)params.count + 1) * sizeof(rill_tensor *));
+  int64_t count = grad ? gradients(params, owner, grad) : 0;
+  rill_tensor *sums = count ? rill_apply(&squares_op, (int)count, grad, NULL)
+                            : rill_zeros(ctx, RILL_F64, RILL_SHAPE(1));
+  rill_free(ctx, grad);
+  return sums;
+}
+
+static void scale_all(rill_parameters params, double factor) {
+  for (int64_t i = 0; i < params.count; i++) {
+    rill_tensor *g = rill_grad(params.at[i].value);
+    if (g) rill_apply(&scale_op, 1, &g, &factor);
+  }
 }
 
 double rill_clip_grad_norm_named(rill_parameters params, double max_norm, const char **bad) {
@@ -162,9 +176,9 @@ double rill_clip_grad_norm_named(rill_parameters params, double max_norm, const 
   rill_scope *scope = rill_scope_open_no_grad(ctx);
   double *sums = rill_alloc(ctx, room * sizeof *sums), norm = (double)NAN;
   int64_t *owner = rill_alloc(ctx, room * sizeof *owner);
-  rill_tensor **grad = rill_alloc(ctx, room * sizeof(rill_tensor *));
-  int64_t count = sums && owner && grad ? measure(params, sums, owner, grad) : -1;
-  if (count >= 0) {
+  rill_tensor *x = sums && owner ? rilli_optim_squares(params, owner) : NULL;
+  int64_t count = x ? rill_count(x) : 0;
+  if (x && rill_read_f64(x, sums, count)) {
     double total = 0;
     for (int64_t i = 0; i < count; i++) {
       if (bad && !*bad && !isfinite(sums[i])) *bad = params.at[owner[i]].name;
@@ -172,11 +186,7 @@ double rill_clip_grad_norm_named(rill_parameters params, double max_norm, const 
     }
     norm = sqrt(total);
   }
-  if (isfinite(norm) && max_norm > 0 && norm > max_norm) {
-    double factor = max_norm / norm;
-    for (int64_t i = 0; i < count; i++) rill_apply(&scale_op, 1, &grad[i], &factor);
-  }
-  rill_free(ctx, grad);
+  if (isfinite(norm) && max_norm > 0 && norm > max_norm) scale_all(params, max_norm / norm);
   rill_free(ctx, owner);
   rill_free(ctx, sums);
   rill_scope_close(scope);

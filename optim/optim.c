@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "optim/optim_impl.h"
+#include "tensor/capture.h"
 #include "tensor/io.h"
 
 static const char MASTER[] = "master";
@@ -75,8 +76,12 @@ rill_optim *rilli_optim_new(const rilli_optim_kind *kind, rill_parameters params
   size_t slots = (size_t)params.count * RILLI_SLOTS + 1;
   opt->slot = rill_owned_alloc(ctx, slots * sizeof(rill_tensor *));
   opt->state = rill_owned_alloc(ctx, slots * sizeof *opt->state);
+  opt->owner = rill_owned_alloc(ctx, ((size_t)params.count + 1) * sizeof *opt->owner);
   opt->steps = rill_keep(rill_zeros(ctx, RILL_I64, RILL_SHAPE(1)));
-  bool done = opt->slot && opt->state && add_state(opt, "steps", "", opt->steps);
+  opt->plan = rill_keep(rill_zeros(ctx, RILL_F64, RILL_SHAPE(RILLI_PLAN)));
+  opt->rate = rill_keep(rill_scalar(ctx, RILL_F64, lr));
+  bool done = opt->slot && opt->state && opt->owner && !rill_error(ctx) &&
+              add_state(opt, "steps", "", opt->steps);
   for (int j = 0; done && j < RILLI_SLOTS; j++)
     for (int64_t i = 0; done && i < params.count; i++) done = make_slot(opt, i, j);
   return done ? opt : NULL;
@@ -89,8 +94,6 @@ void rill_optim_zero_grad(rill_optim *opt) {
 }
 
 static bool apply(rill_optim *opt) {
-  opt->report.steps++;
-  opt->report.skipped_in_row = 0;
   for (int64_t i = 0; i < opt->params.count; i++) {
     const rill_parameter *p = &opt->params.at[i];
     if (!rill_grad(p->value)) continue;
@@ -99,41 +102,55 @@ static bool apply(rill_optim *opt) {
   return true;
 }
 
+/* What the plan says of the latest step. False when it cannot be read. */
+static bool look(const rill_optim *opt, rill_optim_report *report, bool *updated) {
+  double plan[RILLI_PLAN];
+  if (!rill_read(opt->plan, plan, sizeof plan)) return false;
+  *updated = plan[RILLI_GO] != 0;
+  *report = (rill_optim_report){.steps = (int64_t)plan[RILLI_STEPS],
+                                .skipped = (int64_t)plan[RILLI_SKIPPED],
+                                .skipped_in_row = (int64_t)plan[RILLI_IN_ROW],
+                                .grad_norm = plan[RILLI_NORM]};
+  if (plan[RILLI_BAD] >= 0) report->bad = opt->params.at[opt->owner[(int64_t)plan[RILLI_BAD]]].name;
+  return true;
+}
+
 bool rill_optim_step_clipped(rill_optim *opt, double max_norm) {
   if (!opt || rill_error(opt->ctx) ||
       !rilli_optim_check(opt->ctx, "rill_optim_step_clipped", "max_norm", max_norm, INFINITY))
     return false;
   rill_scope *scope = rill_scope_open_no_grad(opt->ctx);
-  opt->report.grad_norm = rill_clip_grad_norm_named(opt->params, 0, &opt->report.bad);
-  bool done = false;
-  bool large = max_norm > 0 && opt->report.grad_norm > max_norm;
-  opt->scale = large ? max_norm / opt->report.grad_norm : 1;
-  if (isfinite(opt->report.grad_norm)) {
-    done = !rill_error(opt->ctx) && apply(opt);
-  } else {
-    opt->report.skipped++;
-    opt->report.skipped_in_row++;
-  }
+  rilli_plan_attr attr = opt->kind->betas ? opt->kind->betas(opt) : (rilli_plan_attr){0};
+  attr.max_norm = max_norm;
+  rilli_optim_plan(opt, rilli_optim_squares(opt->params, opt->owner), attr);
+  bool done = apply(opt), updated = true;
   rill_optim_zero_grad(opt);
   rill_scope_close(scope);
-  return done && !rill_error(opt->ctx);
+  if (!done) return false;
+  if (rill_capturing(opt->ctx)) return opt->captured = true;
+  return look(opt, &opt->report, &updated) && updated;
 }
 
 bool rill_optim_step(rill_optim *opt) { return rill_optim_step_clipped(opt, 0); }
 
 void rill_optim_set_lr(rill_optim *opt, double lr) {
-  if (opt && rilli_optim_check(opt->ctx, "rill_optim_set_lr", "lr", lr, INFINITY)) opt->lr = lr;
+  if (!opt || !rilli_optim_check(opt->ctx, "rill_optim_set_lr", "lr", lr, INFINITY)) return;
+  if (lr != opt->lr && rill_write(opt->rate, &lr, sizeof lr)) opt->lr = lr;
 }
 double rill_optim_lr(const rill_optim *opt) { return opt ? opt->lr : 0; }
 rill_optim_report rill_optim_status(const rill_optim *opt) {
-  return opt ? opt->report : (rill_optim_report){0};
+  rill_optim_report report = {0};
+  bool updated;
+  if (!opt) return report;
+  return opt->captured && look(opt, &report, &updated) ? report : opt->report;
 }
 
 /* ---- checkpoints ---- */
 
 rill_parameters rill_optim_state(rill_optim *opt) {
   if (!opt) return (rill_parameters){0};
-  rill_write(opt->steps, &opt->report.steps, sizeof opt->report.steps);
+  int64_t steps = rill_optim_status(opt).steps;
+  rill_write(opt->steps, &steps, sizeof steps);
   return (rill_parameters){opt->ctx, opt->state_count, opt->state};
 }
 
@@ -146,6 +163,8 @@ bool rill_optim_restore(rill_optim *opt) {
               opt->kind->name, steps);
     return false;
   }
+  const double plan[RILLI_PLAN] = {[RILLI_STEPS] = (double)steps};
+  done = done && rill_write(opt->plan, plan, sizeof plan);
   if (done) opt->report = (rill_optim_report){.steps = steps};
   for (int j = 0; done && j < RILLI_SLOTS; j++) {
     if (!opt->kind->slot[j] || strcmp(opt->kind->slot[j], MASTER) != 0) continue;

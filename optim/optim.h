@@ -47,7 +47,9 @@ rill_optim *rill_sgd_new(rill_parameters params, rill_sgd_opts opts);
 
 /* Updates all parameters that have a gradient and forgets the gradients. True when it did. When a
  * gradient holds a NaN or an infinity nothing is updated anywhere, gradients are forgotten, and
- * rill_optim_status tells which. Nothing happens once an error is recorded. */
+ * rill_optim_status tells which. Nothing happens once an error is recorded. In a captured function
+ * (tensor/capture.h) it cannot know yet and returns true; ask rill_optim_status after the replay.
+ */
 bool rill_optim_step(rill_optim *opt);
 /* The same with gradients scaled so that their global norm is at most max_norm (0 = no limit),
  * without a pass of its own: the norm before that is in the report. */
@@ -55,7 +57,8 @@ bool rill_optim_step_clipped(rill_optim *opt, double max_norm);
 /* Forgets the gradients without an update. */
 void rill_optim_zero_grad(rill_optim *opt);
 
-void rill_optim_set_lr(rill_optim *opt, double lr); /* >= 0 and finite; otherwise an error */
+void rill_optim_set_lr(rill_optim *opt, double lr); /* >= 0 and finite; otherwise an error. Before a
+                                                        step is captured or replayed, not inside */
 double rill_optim_lr(const rill_optim *opt);
 
 typedef struct {

@@ -2,6 +2,7 @@
 #ifndef RILL_OPTIM_OPTIM_IMPL_H_
 #define RILL_OPTIM_OPTIM_IMPL_H_
 
+#include "optim/attributes.h"
 #include "optim/optim.h"
 
 enum { RILLI_SLOTS = 3 };
@@ -13,6 +14,7 @@ typedef struct {
   /* Updates one parameter that has a gradient. slot[j]: its state tensors, NULL where it has none.
    */
   bool (*update)(rill_optim *opt, const rill_parameter *p, rill_tensor *const *slot);
+  rilli_plan_attr (*betas)(const rill_optim *opt); /* for the plan; NULL = none */
 } rilli_optim_kind;
 
 struct rill_optim {
@@ -20,14 +22,17 @@ struct rill_optim {
   const rilli_optim_kind *kind;
   rill_parameters params;
   double lr;
-  double scale; /* of all gradients in this step: what clips their norm */
   union {
     rill_adamw_opts adamw;
     rill_sgd_opts sgd;
   } opts;
-  rill_optim_report report;
-  rill_tensor **slot; /* [count, RILLI_SLOTS] */
-  rill_tensor *steps; /* i64 [1]: report.steps as it was when the state was asked for */
+  rill_optim_report report; /* of the latest step, unless steps are captured */
+  bool captured;            /* steps may be made without the host: the plan knows */
+  rill_tensor *plan;        /* f64 [RILLI_PLAN] */
+  rill_tensor *rate;        /* f64: lr, for the plan */
+  int64_t *owner;           /* [count] which parameter a square sum is of */
+  rill_tensor **slot;       /* [count, RILLI_SLOTS] */
+  rill_tensor *steps;       /* i64 [1]: report.steps as it was when the state was asked for */
   int64_t state_count;
   rill_parameter *state; /* [state_count] */
 };
@@ -38,5 +43,12 @@ rill_optim *rilli_optim_new(const rilli_optim_kind *kind, rill_parameters params
 /* Is 0 <= value <= high? Records an error that names function and option if not. */
 bool rilli_optim_check(rill_context *ctx, const char *function, const char *option, double value,
                        double high);
+
+/* Square sums of all gradients, f64; owner[i] = index of the parameter that sum i is of. Without
+ * gradients one sum that is 0. */
+rill_tensor *rilli_optim_squares(rill_parameters params, int64_t *owner);
+
+/* Makes the plan of this step from the last one and the sums. */
+void rilli_optim_plan(rill_optim *opt, rill_tensor *sums, rilli_plan_attr attr);
 
 #endif /* RILL_OPTIM_OPTIM_IMPL_H_ */

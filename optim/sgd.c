@@ -9,15 +9,16 @@ typedef rilli_sgd_attr attributes;
 
 bool rilli_cuda_sgd_update(const rill_call *call);
 
-enum { W, G, U, MASTER };
+enum { W, G, U, MASTER, PLAN };
 
 /* ---- kernels ---- */
 
 RILLI_CLONES
 static void update_f32(float *restrict w, const float *restrict g, float *restrict u, int64_t n,
-                       const attributes *a) {
-  float lr = (float)a->lr, shrink = (float)a->shrink, momentum = (float)a->momentum;
-  float of_g = a->nesterov ? 1 : 0, of_u = a->nesterov ? momentum : 1, scale = (float)a->scale;
+                       const attributes *a, const double *plan) {
+  float lr = (float)plan[RILLI_LR], shrink = (float)(1 - plan[RILLI_LR] * a->decay);
+  float momentum = (float)a->momentum, scale = (float)plan[RILLI_SCALE];
+  float of_g = a->nesterov ? 1 : 0, of_u = a->nesterov ? momentum : 1;
   for (int64_t i = 0; i < n; i++) {
     float gi = scale * g[i], ui = momentum * u[i] + gi;
     u[i] = ui;
@@ -26,25 +27,27 @@ static void update_f32(float *restrict w, const float *restrict g, float *restri
 }
 
 static void update_f64(double *restrict w, const double *restrict g, double *restrict u, int64_t n,
-                       const attributes *a) {
+                       const attributes *a, const double *plan) {
   double of_g = a->nesterov ? 1 : 0, of_u = a->nesterov ? a->momentum : 1;
+  double lr = plan[RILLI_LR], shrink = 1 - lr * a->decay;
   for (int64_t i = 0; i < n; i++) {
-    double gi = a->scale * g[i];
+    double gi = plan[RILLI_SCALE] * g[i];
     u[i] = a->momentum * u[i] + gi;
-    w[i] = a->shrink * w[i] - a->lr * (of_g * gi + of_u * u[i]);
+    w[i] = shrink * w[i] - lr * (of_g * gi + of_u * u[i]);
   }
 }
 
 static void update_part(const rill_call *call, int64_t at, int64_t n) {
   const rill_array *in = call->in;
+  const double *plan = in[PLAN].data;
   if (in[W].dtype == RILL_F64) {
     update_f64((double *)in[W].data + at, (const double *)in[G].data + at,
-               (double *)in[U].data + at, n, call->attr);
+               (double *)in[U].data + at, n, call->attr, plan);
     return;
   }
   float *u = (float *)in[U].data + at;
   if (in[W].dtype == RILL_F32) {
-    update_f32((float *)in[W].data + at, (const float *)in[G].data + at, u, n, call->attr);
+    update_f32((float *)in[W].data + at, (const float *)in[G].data + at, u, n, call->attr, plan);
     return;
   }
   enum { BLOCK = 256 };
@@ -53,20 +56,21 @@ static void update_part(const rill_call *call, int64_t at, int64_t n) {
   float *master = (float *)in[MASTER].data + at;
   for (int64_t i = 0; i < n; i += BLOCK) {
     int64_t count = n - i < BLOCK ? n - i : BLOCK;
-    update_f32(master + i, g + i, u + i, count, call->attr);
+    update_f32(master + i, g + i, u + i, count, call->attr, plan);
     for (int64_t j = 0; j < count; j++) w[i + j] = rill_bf16_from_f32(master[i + j]);
   }
 }
 
 static bool run(const rill_call *call) {
-  rilli_update_pieces(call->env, rill_array_count(&call->in[W]), update_part, call);
+  if (((const double *)call->in[PLAN].data)[RILLI_GO] != 0)
+    rilli_update_pieces(call->env, rill_array_count(&call->in[W]), update_part, call);
   return true;
 }
 
 static bool infer(rill_infer *q) { return rilli_update_infer(q, 1); }
 
 static const rill_op sgd_op = {.name = "sgd_update",
-                               .in = {"w", "g", "u", "master?"},
+                               .in = {"w", "g", "u", "master?", "plan"},
                                .attr_size = sizeof(attributes),
                                .infer = infer,
                                .kernels = {{RILL_CPU, "fused", NULL, run},
@@ -78,17 +82,14 @@ static const rill_op sgd_op = {.name = "sgd_update",
 
 static bool update(rill_optim *opt, const rill_parameter *p, rill_tensor *const *slot) {
   const rill_sgd_opts *o = &opt->opts.sgd;
-  attributes attr = {.scale = opt->scale,
-                     .lr = opt->lr,
-                     .shrink = p->no_decay ? 1 : 1 - opt->lr * o->weight_decay,
-                     .momentum = o->momentum,
-                     .nesterov = o->nesterov};
-  rill_tensor *in[] = {p->value, rill_grad(p->value), slot[0], slot[1]};
+  attributes attr = {
+      .decay = p->no_decay ? 0 : o->weight_decay, .momentum = o->momentum, .nesterov = o->nesterov};
+  rill_tensor *in[] = {p->value, rill_grad(p->value), slot[0], slot[1], opt->plan};
   rill_apply(&sgd_op, sizeof in / sizeof in[0], in, &attr);
   return !rill_error(opt->ctx);
 }
 
-static const rilli_optim_kind KIND = {"sgd", {"u", "master"}, update};
+static const rilli_optim_kind KIND = {"sgd", {"u", "master"}, update, NULL};
 
 rill_optim *rill_sgd_new(rill_parameters params, rill_sgd_opts opts) {
   static const char NAME[] = "rill_sgd_new";

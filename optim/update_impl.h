@@ -5,11 +5,12 @@
 #define RILL_OPTIM_UPDATE_IMPL_H_
 
 #include "autograd/op.h"
+#include "optim/attributes.h"
 
 enum { RILLI_UPDATE_PIECE = 1 << 14 };
 
 /* The operands must be w, then g and states in f32 (f64 for f64), then, for bf16 only, a master
- * copy; all of one shape. */
+ * copy; all of one shape. Behind them is the plan. */
 static inline bool rilli_update_infer(rill_infer *q, int states) {
   const rill_array *in = q->in;
   rill_dtype dtype = in[0].dtype, real = dtype == RILL_F64 ? RILL_F64 : RILL_F32;
@@ -24,6 +25,8 @@ static inline bool rilli_update_infer(rill_infer *q, int states) {
   }
   if (rill_present(&in[master]) != (dtype == RILL_BF16))
     return rill_refuse(q, "a master copy goes with bf16 parameters, and only with these");
+  if (in[master + 1].dtype != RILL_F64 || rill_array_count(&in[master + 1]) != RILLI_PLAN)
+    return rill_refuse(q, "plan must be f64 [%d]", RILLI_PLAN);
   return true;
 }
 
