@@ -7,6 +7,7 @@
 #include "nn/checkpoint.h"
 #include "nn/config.h"
 #include "nn/conv.h"
+#include "nn/decode.h"
 #include "nn/embedding.h"
 #include "nn/init.h"
 #include "nn/linear.h"

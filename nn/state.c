@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "ops/ops.h"
+#include "tensor/capture.h"
 #include "tensor/io.h"
 
 struct rill_state {
@@ -38,7 +39,15 @@ void rill_state_free(rill_state *state) {
   rill_owned_free(state->ctx, state);
 }
 
-int64_t rill_state_position(const rill_state *state) { return state ? state->position : 0; }
+int64_t rill_state_position(const rill_state *state) {
+  if (!state) return 0;
+  if (rill_capturing(state->ctx))
+    rill_fail(
+        state->ctx, RILL_ERROR_STATE,
+        "rill_state_position: a captured function must not depend on how many tokens were read: "
+        "it would be the same in every replay");
+  return state->position;
+}
 void rill_state_set_position(rill_state *state, int64_t position) {
   if (state) state->position = position;
 }
