@@ -10,7 +10,7 @@
 #include "examples/lm/model.h"
 
 static struct {
-  const char *model, *data, *device;
+  const char *model, *data, *device, *dtype;
   int64_t seq, batch, bytes, threads;
   bool json;
 } opt;
@@ -28,6 +28,9 @@ static const lm_option table[] = {
     {"json", LM_FLAG, &opt.json, NULL, .help = "print one JSON object"},
     {"device", LM_CHOICE, &opt.device, "auto", .group = "Machine",
      .help = "where to compute; auto: a GPU if there is one", .choices = "auto|cpu|cuda"},
+    {"dtype", LM_CHOICE, &opt.dtype, "auto",
+     .help = "of weights and activations; auto: f32 on the CPU, as stored on a GPU",
+     .choices = "auto|f32|bf16"},
     {"threads", LM_INT, &opt.threads, "0", .help = "CPU threads; 0 = all", .min = 0, .max = 1024},
     {0}};
 
@@ -85,7 +88,8 @@ static bool load_and_evaluate(rill_context *ctx, char *err) {
   lm_model model;
   if (!opt.data)
     return lm_fail(err, "--data is required: a text file, a folder of them, or shards of tokens");
-  bool done = (lm_model_load(&model, ctx, opt.model) || lm_fail(err, "%s", rill_error(ctx))) &&
+  bool done = (lm_model_load_as(&model, ctx, opt.model, opt.dtype) ||
+               lm_fail(err, "%s", rill_error(ctx))) &&
               evaluate(&model, err);
   lm_model_close(&model);
   return done;

@@ -8,7 +8,7 @@
 #include "examples/lm/model.h"
 
 static struct {
-  const char *model, *prompt, *device;
+  const char *model, *prompt, *device, *dtype;
   int64_t length, top_k, seed, threads;
   double temperature, top_p, min_p, penalty;
   bool no_echo;
@@ -34,6 +34,9 @@ static const lm_option table[] = {
     {"seed", LM_INT, &opt.seed, "1", .help = "of the draws", .min = 0, .max = 9e15},
     {"device", LM_CHOICE, &opt.device, "auto", .group = "Machine",
      .help = "where to compute; auto: a GPU if there is one", .choices = "auto|cpu|cuda"},
+    {"dtype", LM_CHOICE, &opt.dtype, "auto",
+     .help = "of weights and activations; auto: f32 on the CPU, as stored on a GPU",
+     .choices = "auto|f32|bf16"},
     {"threads", LM_INT, &opt.threads, "0", .help = "CPU threads; 0 = all", .min = 0, .max = 1024},
     {0}};
 
@@ -60,7 +63,7 @@ static bool generate(rill_context *ctx, char *err) {
   lm_model model;
   lm_bytes prompt = {0};
   if (!read_prompt(&prompt, err)) return false;
-  if (!lm_model_load(&model, ctx, opt.model)) {
+  if (!lm_model_load_as(&model, ctx, opt.model, opt.dtype)) {
     lm_fail(err, "%s", rill_error(ctx));
     lm_model_close(&model);
     free(prompt.data);

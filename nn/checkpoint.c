@@ -157,3 +157,21 @@ rill_lm *rill_lm_load(rill_context *ctx, const char *folder, rill_dtype dtype) {
   n.tied = config.tied;
   return load_weights(&n, ctx, rill_params(net)) ? f : NULL;
 }
+
+bool rill_lm_stored_dtype(rill_context *ctx, const char *folder, rill_dtype *dtype) {
+  rilli_shards shards;
+  double half = 0, all = 0; /* elements */
+  bool done = rilli_shards_open(&shards, ctx, folder);
+  for (int64_t i = 0; done && i < shards.count; i++) {
+    for (int64_t j = 0; j < rill_safetensors_count(shards.file[i]); j++) {
+      rill_safetensors_entry entry = rill_safetensors_at(shards.file[i], j);
+      int64_t count = 0;
+      rill_shape_count(entry.shape, &count);
+      all += (double)count;
+      if (entry.dtype == RILL_BF16) half += (double)count;
+    }
+  }
+  rilli_shards_close(&shards);
+  *dtype = 2 * half > all ? RILL_BF16 : RILL_F32;
+  return done;
+}

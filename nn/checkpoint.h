@@ -20,6 +20,10 @@ extern "C" {
  * or of another shape. */
 rill_lm *rill_lm_load(rill_context *ctx, const char *folder, rill_dtype dtype);
 
+/* The dtype to load a folder's weights in so that nothing is lost or widened: bf16 when most of
+ * them are stored so, else f32. False, and an error, when its files cannot be read. */
+bool rill_lm_stored_dtype(rill_context *ctx, const char *folder, rill_dtype *dtype);
+
 typedef struct {
   rill_naming naming;
   bool bf16; /* matrices and convolutions in bf16; vectors (norms, gates) stay as they are */

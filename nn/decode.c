@@ -21,9 +21,6 @@ static void read_token(void *user) {
   rill_scope_close(scope);
 }
 
-/* Is a step the same work wherever it is in the text? */
-static bool steps_alike(const rill_lm_config *c) { return c->parts.rule.name && !c->parts.rotary; }
-
 rill_decoder *rill_decoder_new(const rill_lm *lm, rill_state *state, int64_t batch) {
   if (!lm || !state) return NULL;
   rill_context *ctx = rill_module_context(lm->module);
@@ -32,7 +29,7 @@ rill_decoder *rill_decoder_new(const rill_lm *lm, rill_state *state, int64_t bat
   *d = (rill_decoder){.ctx = ctx, .lm = lm, .state = state};
   d->ids = rill_keep(rill_zeros(ctx, RILL_I32, RILL_SHAPE(batch, 1)));
   d->logits = rill_keep(rill_zeros(ctx, RILL_F32, RILL_SHAPE(batch, lm->config.vocab)));
-  if (steps_alike(&lm->config)) d->capture = rill_capture_new(ctx, read_token, d);
+  if (!rill_lm_uses_position(&lm->config)) d->capture = rill_capture_new(ctx, read_token, d);
   if (!rill_error(ctx)) return d;
   rill_decoder_free(d);
   return NULL;

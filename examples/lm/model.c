@@ -61,7 +61,15 @@ static bool load_tokenizer(lm_model *model, const char *folder) {
   return false;
 }
 
-bool lm_model_load(lm_model *model, rill_context *ctx, const char *path) {
+static bool choose_dtype(rill_context *ctx, const char *folder, const char *choice,
+                         rill_dtype *dtype) {
+  *dtype = strcmp(choice, "bf16") == 0 ? RILL_BF16 : RILL_F32;
+  if (strcmp(choice, "auto") != 0 || rill_context_device(ctx) == RILL_CPU) return true;
+  return rill_lm_stored_dtype(ctx, folder, dtype);
+}
+
+bool lm_model_load_as(lm_model *model, rill_context *ctx, const char *path, const char *choice) {
+  rill_dtype dtype;
   char folder[LM_PATH_SIZE], err[LM_ERROR_SIZE];
   *model = (lm_model){0};
   if (!lm_checkpoint_folder(path, folder, err)) {
@@ -69,9 +77,13 @@ bool lm_model_load(lm_model *model, rill_context *ctx, const char *path) {
     return false;
   }
   model->ctx = ctx;
-  model->lm = rill_lm_load(ctx, folder, RILL_F32);
+  model->lm = choose_dtype(ctx, folder, choice, &dtype) ? rill_lm_load(ctx, folder, dtype) : NULL;
   model->net = model->lm ? model->lm->module : NULL;
   return model->lm && load_tokenizer(model, folder);
+}
+
+bool lm_model_load(lm_model *model, rill_context *ctx, const char *path) {
+  return lm_model_load_as(model, ctx, path, "f32");
 }
 
 void lm_model_close(lm_model *model) {
@@ -132,9 +144,9 @@ double lm_measure_bits(const lm_measure *m) {
 
 /* ---- generating ---- */
 
-/* Feeds tokens and leaves the logits of what comes next in `logits`. */
-static bool feed(const lm_model *model, rill_state *state, const int32_t *tokens, int64_t count,
-                 float *logits) {
+/* Reads the prompt and leaves the logits of what comes next in `logits`. */
+static bool read_prompt(const lm_model *model, rill_state *state, const int32_t *tokens,
+                        int64_t count, float *logits) {
   rill_scope *scope = rill_scope_open_no_grad(model->ctx);
   rill_tensor *ids = rill_from(model->ctx, RILL_I32, RILL_SHAPE(1, count), tokens);
   rill_tensor *next = rill_lm_next(model->lm, ids, state); /* [1, vocab] */
@@ -142,6 +154,12 @@ static bool feed(const lm_model *model, rill_state *state, const int32_t *tokens
       rill_read(rill_cast(next, RILL_F32), logits, (size_t)model->lm->config.vocab * sizeof(float));
   rill_scope_close(scope);
   return done;
+}
+
+/* The same for one token more. */
+static bool read_token(const lm_model *model, rill_decoder *decoder, int32_t token, float *logits) {
+  rill_tensor *next = rill_decoder_next(decoder, &token);
+  return next && rill_read(next, logits, (size_t)model->lm->config.vocab * sizeof(float));
 }
 
 /* The tokens of a prompt as int32_t, or NULL. */
@@ -163,22 +181,23 @@ static int32_t *encode_prompt(const lm_model *model, lm_text prompt, int64_t *co
 bool lm_model_generate(const lm_model *model, lm_text prompt, int64_t count, lm_sampler *sampler,
                        bool (*emit)(void *user, lm_text piece), void *user, char *err) {
   int64_t n = 0;
-  int32_t token, *start = encode_prompt(model, prompt, &n, err);
+  int32_t token = 0, *start = encode_prompt(model, prompt, &n, err);
   if (!start) return false;
   rill_state *state = rill_state_new(model->ctx);
+  rill_decoder *decoder = rill_decoder_new(model->lm, state, 1);
   float *logits = lm_alloc(model->lm->config.vocab, sizeof *logits, err);
-  bool going = logits && (state || lm_fail(err, "%s", rill_error(model->ctx)));
+  bool going = logits && (decoder || lm_fail(err, "%s", rill_error(model->ctx)));
   for (int64_t i = 0; i < n; i++) lm_sampler_see(sampler, start[i]);
-  const int32_t *tokens = start;
   for (int64_t i = 0; going && i < count; i++) {
-    going = (feed(model, state, tokens, n, logits) || lm_fail(err, "%s", rill_error(model->ctx))) &&
+    bool read = i == 0 ? read_prompt(model, state, start, n, logits)
+                       : read_token(model, decoder, token, logits);
+    going = (read || lm_fail(err, "%s", rill_error(model->ctx))) &&
             lm_sampler_next(sampler, logits, &token, err);
     if (!going || !emit(user, lm_tokenizer_text(model->tokenizer, token))) break;
-    tokens = &token;
-    n = 1;
   }
   free(start);
   free(logits);
+  rill_decoder_free(decoder);
   rill_state_free(state);
   return going;
 }

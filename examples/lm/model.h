@@ -34,6 +34,8 @@ bool lm_model_new(lm_model *model, rill_context *ctx, const rill_lm_config *conf
  * lm_model_close releases the tokenizer (the rest belongs to ctx); it may be called after a
  * failure, too. */
 bool lm_model_load(lm_model *model, rill_context *ctx, const char *path);
+/* The same in the dtype of --dtype: "f32", "bf16", or "auto": f32 on a CPU, as stored on a GPU. */
+bool lm_model_load_as(lm_model *model, rill_context *ctx, const char *path, const char *dtype);
 void lm_model_close(lm_model *model);
 
 /* How well a model predicts a text. */
