@@ -3,6 +3,9 @@
  *   for each step: gradients of `accumulate` micro-batches add up -> clip -> AdamW -> line, record,
  * validation, checkpoint
  *
+ * What the device does in a step is one function between tensors that stay, so that it can be
+ * captured: ids and targets go in before it, losses and the optimizer's report come out after it.
+ *
  * All that decides what comes next is the weights, the optimizer's state, the step, the data
  * position and the random stream; a checkpoint holds these, so a resumed run repeats the other's
  * numbers bit for bit. */
@@ -18,6 +21,7 @@
 #include "examples/lm/checkpoint.h"
 #include "examples/lm/events.h"
 #include "examples/lm/runlog.h"
+#include "tensor/capture.h"
 
 enum { BAD_IN_A_ROW = 5 };
 
@@ -37,43 +41,84 @@ typedef struct {
   lm_run_state state;
   lm_runlog log;
   lm_events events;
-  int32_t *buffer; /* [2, batch, seq] */
+  int32_t *buffer;                     /* [2, accumulate, batch, seq] */
+  float *value;                        /* [accumulate] */
+  rill_tensor *ids, *targets, *losses; /* i32 [accumulate, batch, seq] and f32 [accumulate] */
+  rill_capture *capture;               /* of `update`; NULL = it is called */
   rill_scope *turn;
 } loop;
 
-/* Forward and backward of one micro-batch; returns its loss. */
-static double micro_batch(loop *l) {
+/* Part i of a tensor: [accumulate, ...] -> [...] */
+static rill_tensor *part(rill_tensor *x, int64_t i) {
+  return rill_squeeze(rill_slice(x, 0, i, i + 1, 1), 0);
+}
+
+/* All that the device does in a step. */
+static void update(void *user) {
+  loop *l = user;
   const lm_trainer_opts *o = l->opts;
-  rill_context *ctx = l->model->ctx;
-  int64_t n = o->batch * o->seq;
-  lm_batches_next(&l->data, o->batch, l->buffer, l->buffer + n);
-  rill_scope *scope = rill_scope_open(ctx);
-  rill_tensor *ids = rill_from(ctx, RILL_I32, RILL_SHAPE(o->batch, o->seq), l->buffer);
-  rill_tensor *targets = rill_from(ctx, RILL_I32, RILL_SHAPE(o->batch, o->seq), l->buffer + n);
-  rill_tensor *loss = rill_lm_loss(l->model->lm, ids, targets);
-  rill_backward(rill_scale(loss, 1 / (double)o->accumulate));
-  double value = rill_item(loss);
-  rill_scope_close(scope);
-  return value;
+  for (int64_t i = 0; i < o->accumulate; i++) {
+    rill_scope *scope = rill_scope_open(l->model->ctx);
+    rill_tensor *loss = rill_lm_loss(l->model->lm, part(l->ids, i), part(l->targets, i));
+    rill_backward(rill_scale(loss, 1 / (double)o->accumulate));
+    rill_assign(part(l->losses, i), loss);
+    rill_scope_close(scope);
+  }
+  rill_optim_step_clipped(l->opt, o->clip);
 }
 
 static lm_record one_step(loop *l) {
   const lm_trainer_opts *o = l->opts;
   double start = lm_now(), loss = 0;
   double lr = rill_schedule_at(&o->schedule, l->state.step);
-  for (int64_t i = 0; i < o->accumulate; i++) loss += micro_batch(l) / (double)o->accumulate;
+  int64_t windows = o->accumulate * o->batch, n = windows * o->seq;
+  lm_batches_next(&l->data, windows, l->buffer, l->buffer + n);
+  rill_write(l->ids, l->buffer, (size_t)n * sizeof *l->buffer);
+  rill_write(l->targets, l->buffer + n, (size_t)n * sizeof *l->buffer);
   rill_optim_set_lr(l->opt, lr);
-  bool updated = rill_optim_step_clipped(l->opt, o->clip);
+  if (l->capture)
+    rill_replay(l->capture);
+  else
+    update(l);
+  rill_read(l->losses, l->value, (size_t)o->accumulate * sizeof *l->value);
+  for (int64_t i = 0; i < o->accumulate; i++) loss += (double)l->value[i] / (double)o->accumulate;
+  rill_optim_report report = rill_optim_status(l->opt);
   l->state.step++;
   l->state.position = l->data.position;
   return (lm_record){.step = l->state.step,
                      .loss = loss,
-                     .norm = rill_optim_status(l->opt).grad_norm,
+                     .norm = report.grad_norm,
                      .lr = lr,
                      .seconds = lm_now() - start,
-                     .tokens = o->batch * o->seq * o->accumulate,
+                     .tokens = n,
                      .validation = (double)NAN,
-                     .skipped = !updated};
+                     .skipped = report.skipped_in_row > 0};
+}
+
+/* What update works on; false without memory. */
+static bool make_room(loop *l, char *err) {
+  const lm_trainer_opts *o = l->opts;
+  rill_context *ctx = l->model->ctx;
+  rill_shape tokens = RILL_SHAPE(o->accumulate, o->batch, o->seq);
+  l->buffer = lm_alloc(2 * o->accumulate * o->batch * o->seq, sizeof *l->buffer, err);
+  l->value = l->buffer ? lm_alloc(o->accumulate, sizeof *l->value, err) : NULL;
+  if (!l->value) return false;
+  l->ids = rill_keep(rill_zeros(ctx, RILL_I32, tokens));
+  l->targets = rill_keep(rill_zeros(ctx, RILL_I32, tokens));
+  l->losses = rill_keep(rill_zeros(ctx, RILL_F32, RILL_SHAPE(o->accumulate)));
+  if (o->capture) l->capture = rill_capture_new(ctx, update, l);
+  l->turn = rill_scope_open(ctx);
+  return !rill_error(ctx) || lm_fail(err, "%s", rill_error(ctx));
+}
+
+static void release_room(loop *l) {
+  rill_scope_close(l->turn);
+  rill_capture_free(l->capture);
+  rill_drop(l->losses);
+  rill_drop(l->targets);
+  rill_drop(l->ids);
+  free(l->value);
+  free(l->buffer);
 }
 
 static bool save(loop *l) {
@@ -194,17 +239,14 @@ static lm_trainer_exit take_up(loop *l, lm_trainer_result *result, char *err) {
   }
   snprintf(path, sizeof path, "%s/log.jsonl", o->out);
   if (!lm_runlog_open(&l->log, path, l->state.step, err)) return LM_FAILED;
-  l->buffer = lm_alloc(2 * o->batch * o->seq, sizeof *l->buffer, err);
-  bool ready = l->buffer && lm_events_open(&l->events, o->out, l->state.step, err);
-  l->turn = ready ? rill_scope_open(l->model->ctx) : NULL;
+  bool ready = make_room(l, err) && lm_events_open(&l->events, o->out, l->state.step, err);
   stop_asked = 0;
   signal(SIGINT, ask_to_stop);
   signal(SIGTERM, ask_to_stop);
-  lm_trainer_exit code = l->turn ? run(l, result, err) : LM_FAILED;
+  lm_trainer_exit code = ready ? run(l, result, err) : LM_FAILED;
   signal(SIGINT, SIG_DFL);
   signal(SIGTERM, SIG_DFL);
-  rill_scope_close(l->turn);
-  free(l->buffer);
+  release_room(l);
   char ignored[LM_ERROR_SIZE];
   bool closed = lm_events_close(&l->events, code == LM_TRAINED ? err : ignored);
   closed = lm_runlog_close(&l->log, code == LM_TRAINED ? err : ignored) && closed;
