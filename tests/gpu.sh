@@ -86,12 +86,14 @@ tests refusals 'All/Op.Refuses*'
 tests gradients 'All/OpGradient.*'
 tests recurrence '*EveryRule*:Recur*:*Recur*:*GpuRule*'
 tests optimizers '*Optim*:*AdamW*:*Sgd*:*Clip*'
+tests captures 'Capture*'
 RILL_TEST_REPEATS=${RILL_TEST_REPEATS:-50} tests same-bits 'All/Op.SameBits*'
 if [ -z "$quick" ]; then
   if command -v compute-sanitizer > /dev/null; then
     small='All/GpuRule.ClosedGates/rdn:All/GpuRule.PackedSequences/rla:All/GpuRule.ClosedGates/gdn'
     small+=':All/OpGradient.LowPrecision/rmsnorm:All/OpGradient.LowPrecision/attention'
     small+=':All/OpGradient.LowPrecision/conv1d_causal:All/OpGradient.LowPrecision/index_select'
+    small+=':Capture.EveryReplay*:Capture.WrongIndices*'
     for tool in memcheck initcheck synccheck; do sanitize $tool "$small"; done
     # Slow where kernels use much shared memory: small shapes of the largest kernels alone.
     sanitize racecheck 'All/GpuRule.ClosedGates/rdn:All/OpGradient.LowPrecision/rmsnorm'
@@ -99,9 +101,9 @@ if [ -z "$quick" ]; then
     echo "gpu.sh: compute-sanitizer was not found; its four checks did not run" >&2
     failed=$((failed + 4))
   fi
-  for bench in recurrence_gpu_bench "step_bench cuda gdn rla rdn"; do
+  for bench in recurrence_gpu_bench "step_bench launches" "step_bench cuda gdn rla rdn"; do
     set -- $bench
-    [ -x "$1" ] && "./$@" 2>&1 | tee "logs/$1.log"
+    [ -x "$1" ] && "./$@" 2>&1 | tee "logs/${bench// /_}.log"
   done
 fi
 echo
