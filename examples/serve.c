@@ -12,7 +12,7 @@
 #include "examples/lm/server.h"
 
 static struct {
-  const char *model, *name, *host, *device;
+  const char *model, *name, *host, *device, *dtype;
   int64_t port, slots, waiting, connections, idle, threads, body, prompt, max_tokens, prompts,
       piece;
   double timeout, grace;
@@ -52,6 +52,8 @@ static const lm_option table[] = {
      .help = "seconds that requests have to end in after SIGINT or SIGTERM", .min = 0, .max = 1e6},
     {"device", LM_CHOICE, &opt.device, "auto", .group = "Machine",
      .help = "where to compute; auto: a GPU if there is one", .choices = "auto|cpu|cuda"},
+    {"dtype", LM_CHOICE, &opt.dtype, "auto",
+     .help = "of weights; auto: f32 on a CPU, as stored on a GPU", .choices = "auto|f32|bf16"},
     {"threads", LM_INT, &opt.threads, "0", .help = "CPU threads; 0 = all", .min = 0, .max = 1024},
     {0}};
 
@@ -101,7 +103,8 @@ static bool run(const lm_model *model, char *err) {
 
 static bool serve(rill_context *ctx, char *err) {
   lm_model model;
-  bool ok = lm_model_load(&model, ctx, opt.model) || lm_fail(err, "%s", rill_error(ctx));
+  bool ok =
+      lm_model_load_as(&model, ctx, opt.model, opt.dtype) || lm_fail(err, "%s", rill_error(ctx));
   ok = ok && run(&model, err);
   lm_model_close(&model);
   return ok;
