@@ -173,10 +173,14 @@ static bool run_view(application *a, rill_tensor **out) {
   return false;
 }
 
+static bool overwrites(const rill_op *op, int i) {
+  return op->writes == RILL_WRITES_ALL || (i < 32 && (op->writes >> i & 1u));
+}
+
 static bool make_contiguous(application *a) {
   for (int i = 0; !a->op->strided && i < a->inputs; i++) {
     if (!a->in[i] || rill_array_contiguous(&a->array[i])) continue;
-    if (i < 32 && (a->op->writes >> i & 1u)) {
+    if (overwrites(a->op, i)) {
       report(a, RILL_ERROR_ARGUMENT, "an operand that is overwritten must be contiguous");
       return false;
     }
@@ -225,8 +229,8 @@ static bool run_kernel(application *a, rill_tensor **out) {
 #endif
   rilli_scratch_release(&a->device->env);
   if (done) {
-    for (int i = 0; i < a->inputs && i < 32; i++)
-      if (a->in[i] && (a->op->writes >> i & 1u)) a->in[i]->storage->version++;
+    for (int i = 0; i < a->inputs; i++)
+      if (a->in[i] && overwrites(a->op, i)) a->in[i]->storage->version++;
   } else if (a->message[0]) {
     report(a, RILL_ERROR_ARGUMENT, a->message);
   } else if (a->device->why) {

@@ -146,6 +146,7 @@ int rill_sample_tensors(rill_context *ctx, const rill_op *op, const rill_sample 
 #define RILL_SAVE_INPUT(i) (1u << (i))
 #define RILL_SAVE_OUTPUT(i) (1u << (16 + (i)))
 #define RILL_SAVE_ALL_INPUTS 0xffffu /* also those of a variadic op */
+#define RILL_WRITES_ALL 0xffffffffu  /* the same */
 
 struct rill_op {
   const char *name;
@@ -173,7 +174,8 @@ struct rill_op {
   uint32_t hidden;
   /* Why there is no gradient, for ops with neither vjp nor a differentiable compose. */
   const char *no_grad;
-  /* Bit i: input i is overwritten (optimizer updates); such ops have no gradient. */
+  /* Bit i: input i is overwritten (optimizer updates); such ops have no gradient. RILL_WRITES_ALL:
+   * any input may be. */
   uint32_t writes;
 
   void (*sample)(rill_samples *samples);

@@ -1,4 +1,4 @@
-/* AdamW. The update of a parameter is one op that overwrites it and its moments in one pass. */
+/* AdamW. The update is one op that overwrites all parameters and their moments in one pass. */
 #include <math.h>
 
 #include "autograd/op.h"
@@ -11,7 +11,7 @@ typedef rilli_adamw_attr attributes;
 
 bool rilli_cuda_adamw_update(const rill_call *call);
 
-enum { W, G, M, V, MASTER, PLAN };
+enum { W, G, M, V, MASTER, STATES = 2 };
 
 /* ---- kernels ---- */
 
@@ -42,17 +42,18 @@ static void update_f64(double *restrict w, const double *restrict g, double *res
   }
 }
 
-static void update_part(const rill_call *call, int64_t at, int64_t n) {
-  const rill_array *in = call->in;
-  const double *plan = in[PLAN].data;
+static void update_part(const void *user, int64_t at, int64_t n) {
+  const rilli_update_job *job = user;
+  const rill_array *in = job->in;
+  const attributes *a = job->attr;
   if (in[W].dtype == RILL_F64) {
     update_f64((double *)in[W].data + at, (const double *)in[G].data + at,
-               (double *)in[M].data + at, (double *)in[V].data + at, n, call->attr, plan);
+               (double *)in[M].data + at, (double *)in[V].data + at, n, a, job->plan);
     return;
   }
   float *m = (float *)in[M].data + at, *v = (float *)in[V].data + at;
   if (in[W].dtype == RILL_F32) {
-    update_f32((float *)in[W].data + at, (const float *)in[G].data + at, m, v, n, call->attr, plan);
+    update_f32((float *)in[W].data + at, (const float *)in[G].data + at, m, v, n, a, job->plan);
     return;
   }
   enum { BLOCK = 256 };
@@ -61,40 +62,32 @@ static void update_part(const rill_call *call, int64_t at, int64_t n) {
   float *master = (float *)in[MASTER].data + at;
   for (int64_t i = 0; i < n; i += BLOCK) {
     int64_t count = n - i < BLOCK ? n - i : BLOCK;
-    update_f32(master + i, g + i, m + i, v + i, count, call->attr, plan);
+    update_f32(master + i, g + i, m + i, v + i, count, a, job->plan);
     for (int64_t j = 0; j < count; j++) w[i + j] = rill_bf16_from_f32(master[i + j]);
   }
 }
 
-static bool run(const rill_call *call) {
-  if (((const double *)call->in[PLAN].data)[RILLI_GO] != 0)
-    rilli_update_pieces(call->env, rill_array_count(&call->in[W]), update_part, call);
-  return true;
-}
+static bool run(const rill_call *call) { return rilli_update_run(call, STATES, update_part); }
 
-static bool infer(rill_infer *q) { return rilli_update_infer(q, 2); }
+static bool infer(rill_infer *q) { return rilli_update_infer(q, STATES); }
 
 static const rill_op adamw_op = {
     .name = "adamw_update",
-    .in = {"w", "g", "m", "v", "master?", "plan"},
+    .in = {"operand..."},
     .attr_size = sizeof(attributes),
     .infer = infer,
     .kernels = {{RILL_CPU, "fused", NULL, run},
                 RILL_CUDA_KERNEL("fused", NULL, rilli_cuda_adamw_update)},
     .no_grad = "it overwrites its operands",
-    .writes = 1u << W | 1u << M | 1u << V | 1u << MASTER};
+    .writes = RILL_WRITES_ALL};
 
 /* ---- the optimizer ---- */
 
-static bool update(rill_optim *opt, const rill_parameter *p, rill_tensor *const *slot) {
+static void update(const rill_optim *opt, bool decay, int inputs, rill_tensor *const *in) {
   const rill_adamw_opts *o = &opt->opts.adamw;
-  attributes attr = {.decay = p->no_decay ? 0 : o->weight_decay,
-                     .beta1 = o->beta1,
-                     .beta2 = o->beta2,
-                     .eps = o->eps};
-  rill_tensor *in[] = {p->value, rill_grad(p->value), slot[0], slot[1], slot[2], opt->plan};
-  rill_apply(&adamw_op, sizeof in / sizeof in[0], in, &attr);
-  return !rill_error(opt->ctx);
+  attributes attr = {
+      .decay = decay ? o->weight_decay : 0, .beta1 = o->beta1, .beta2 = o->beta2, .eps = o->eps};
+  rill_apply(&adamw_op, inputs, in, &attr);
 }
 
 static rilli_plan_attr betas(const rill_optim *opt) {

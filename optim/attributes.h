@@ -41,6 +41,9 @@ typedef struct {
   bool nesterov;
 } rilli_sgd_attr;
 
+/* How many operands of an update op a parameter has. */
+static inline int rilli_update_operands(bool master, int states) { return 2 + states + master; }
+
 #ifdef __CUDACC__
 #define RILLI_PLAN_INLINE static inline __host__ __device__
 #else

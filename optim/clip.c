@@ -98,7 +98,8 @@ static void scale_f32(float *x, int64_t n, float factor) {
   for (int64_t i = 0; i < n; i++) x[i] *= factor;
 }
 
-static void scale_part(const rill_call *call, int64_t at, int64_t n) {
+static void scale_part(const void *user, int64_t at, int64_t n) {
+  const rill_call *call = user;
   const rill_array *a = &call->in[0];
   double factor = *(const double *)call->attr;
   if (a->dtype == RILL_F32) {

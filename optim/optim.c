@@ -93,13 +93,31 @@ void rill_optim_zero_grad(rill_optim *opt) {
   for (int64_t i = 0; opt && i < opt->params.count; i++) rill_zero_grad(opt->params.at[i].value);
 }
 
-static bool apply(rill_optim *opt) {
+/* The parameters that have a gradient, and decay or do not, as operands; how many. */
+static int operands(const rill_optim *opt, bool decay, rill_tensor **in) {
+  int count = 0;
+  in[count++] = opt->plan;
   for (int64_t i = 0; i < opt->params.count; i++) {
     const rill_parameter *p = &opt->params.at[i];
-    if (!rill_grad(p->value)) continue;
-    if (!opt->kind->update(opt, p, opt->slot + i * RILLI_SLOTS)) return false;
+    rill_tensor *const *slot = opt->slot + i * RILLI_SLOTS;
+    if (!rill_grad(p->value) || p->no_decay == decay) continue;
+    in[count++] = p->value;
+    in[count++] = rill_grad(p->value);
+    for (int j = 0; j < RILLI_SLOTS; j++)
+      if (slot[j]) in[count++] = slot[j];
   }
-  return true;
+  return count;
+}
+
+static bool apply(const rill_optim *opt) {
+  size_t most = (size_t)opt->params.count * (2 + RILLI_SLOTS) + 1;
+  rill_tensor **in = rill_alloc(opt->ctx, most * sizeof(rill_tensor *));
+  for (int decay = 0; in && decay < 2; decay++) {
+    int count = operands(opt, decay, in);
+    if (count > 1) opt->kind->update(opt, decay, count, in);
+  }
+  rill_free(opt->ctx, in);
+  return !rill_error(opt->ctx);
 }
 
 /* What the plan says of the latest step. False when it cannot be read. */

@@ -11,9 +11,8 @@ typedef struct {
   const char *name;              /* "adamw" */
   const char *slot[RILLI_SLOTS]; /* names of a parameter's state tensors; NULL = none. "master" is
                                     there for bf16 parameters only, and begins as their values */
-  /* Updates one parameter that has a gradient. slot[j]: its state tensors, NULL where it has none.
-   */
-  bool (*update)(rill_optim *opt, const rill_parameter *p, rill_tensor *const *slot);
+  /* Updates parameters with or without weight decay; in: the operands of update_impl.h. */
+  void (*update)(const rill_optim *opt, bool decay, int inputs, rill_tensor *const *in);
   rilli_plan_attr (*betas)(const rill_optim *opt); /* for the plan; NULL = none */
 } rilli_optim_kind;
 

@@ -9,7 +9,7 @@ typedef rilli_sgd_attr attributes;
 
 bool rilli_cuda_sgd_update(const rill_call *call);
 
-enum { W, G, U, MASTER, PLAN };
+enum { W, G, U, MASTER, STATES = 1 };
 
 /* ---- kernels ---- */
 
@@ -37,17 +37,18 @@ static void update_f64(double *restrict w, const double *restrict g, double *res
   }
 }
 
-static void update_part(const rill_call *call, int64_t at, int64_t n) {
-  const rill_array *in = call->in;
-  const double *plan = in[PLAN].data;
+static void update_part(const void *user, int64_t at, int64_t n) {
+  const rilli_update_job *job = user;
+  const rill_array *in = job->in;
+  const attributes *a = job->attr;
   if (in[W].dtype == RILL_F64) {
     update_f64((double *)in[W].data + at, (const double *)in[G].data + at,
-               (double *)in[U].data + at, n, call->attr, plan);
+               (double *)in[U].data + at, n, a, job->plan);
     return;
   }
   float *u = (float *)in[U].data + at;
   if (in[W].dtype == RILL_F32) {
-    update_f32((float *)in[W].data + at, (const float *)in[G].data + at, u, n, call->attr, plan);
+    update_f32((float *)in[W].data + at, (const float *)in[G].data + at, u, n, a, job->plan);
     return;
   }
   enum { BLOCK = 256 };
@@ -56,37 +57,31 @@ static void update_part(const rill_call *call, int64_t at, int64_t n) {
   float *master = (float *)in[MASTER].data + at;
   for (int64_t i = 0; i < n; i += BLOCK) {
     int64_t count = n - i < BLOCK ? n - i : BLOCK;
-    update_f32(master + i, g + i, u + i, count, call->attr, plan);
+    update_f32(master + i, g + i, u + i, count, a, job->plan);
     for (int64_t j = 0; j < count; j++) w[i + j] = rill_bf16_from_f32(master[i + j]);
   }
 }
 
-static bool run(const rill_call *call) {
-  if (((const double *)call->in[PLAN].data)[RILLI_GO] != 0)
-    rilli_update_pieces(call->env, rill_array_count(&call->in[W]), update_part, call);
-  return true;
-}
+static bool run(const rill_call *call) { return rilli_update_run(call, STATES, update_part); }
 
-static bool infer(rill_infer *q) { return rilli_update_infer(q, 1); }
+static bool infer(rill_infer *q) { return rilli_update_infer(q, STATES); }
 
 static const rill_op sgd_op = {.name = "sgd_update",
-                               .in = {"w", "g", "u", "master?", "plan"},
+                               .in = {"operand..."},
                                .attr_size = sizeof(attributes),
                                .infer = infer,
                                .kernels = {{RILL_CPU, "fused", NULL, run},
                                            RILL_CUDA_KERNEL("fused", NULL, rilli_cuda_sgd_update)},
                                .no_grad = "it overwrites its operands",
-                               .writes = 1u << W | 1u << U | 1u << MASTER};
+                               .writes = RILL_WRITES_ALL};
 
 /* ---- the optimizer ---- */
 
-static bool update(rill_optim *opt, const rill_parameter *p, rill_tensor *const *slot) {
+static void update(const rill_optim *opt, bool decay, int inputs, rill_tensor *const *in) {
   const rill_sgd_opts *o = &opt->opts.sgd;
   attributes attr = {
-      .decay = p->no_decay ? 0 : o->weight_decay, .momentum = o->momentum, .nesterov = o->nesterov};
-  rill_tensor *in[] = {p->value, rill_grad(p->value), slot[0], slot[1], opt->plan};
-  rill_apply(&sgd_op, sizeof in / sizeof in[0], in, &attr);
-  return !rill_error(opt->ctx);
+      .decay = decay ? o->weight_decay : 0, .momentum = o->momentum, .nesterov = o->nesterov};
+  rill_apply(&sgd_op, inputs, in, &attr);
 }
 
 static const rilli_optim_kind KIND = {"sgd", {"u", "master"}, update, NULL};
