@@ -114,6 +114,7 @@ static bool launches(const char *model) {
   printf("%-18s %9" PRId64 " %10.2f %10.2f %10.2f %9.1f %%\n", model,
          rill_params_count(rill_params(j.net)), 1e3 * plain.median, 1e3 * captured.median,
          1e3 * alone, 100 * alone / captured.median);
+  fflush(stdout);
   return rill_context_free(j.ctx) == 0;
 }
 
