@@ -17,7 +17,7 @@ accuracy() {  # accuracy FILE LINE: that line's accuracy
 }
 above() { awk -v a="$1" -v b="$2" 'BEGIN { exit !(a > b) }'; }
 
-small=(--width 32 --batch 32 --test-every 50 --test-examples 100 --quiet)
+small=(--width 32 --heads 2 --batch 32 --test-every 50 --test-examples 100 --quiet)
 examples/recall --task mqar --model rdn --length 16 --pairs 2 --vocab 32 --steps 400 --until 0.95 --eval-lengths 32,64 \
   --out "$work/rdn" "${small[@]}" > "$work/log" || fail "mqar: $(cat "$work/log")"
 [ "$(wc -l < "$work/rdn/results.jsonl")" = 3 ] || fail "three lengths give three lines"

@@ -9,11 +9,12 @@
 #include "examples/lm/chart.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "examples/lm/html.h"
 #include "examples/lm/progress.h"
 
-enum { WIDTH = 900, HEIGHT = 400, LEFT = 58, RIGHT = 16, TOP = 14, BOTTOM = 46 };
+enum { WIDTH = 900, HEIGHT = 400, LEFT = 58, RIGHT = 16, TOP = 14, BOTTOM = 46, LETTER = 8 };
 
 typedef struct {
   double low, high, tick;
@@ -66,7 +67,8 @@ static void write_x_axis(FILE *out, const axis *x) {
     fprintf(out,
             "<line class=\"axis\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%d\" y2=\"%d\"/>"
             "<text class=\"label\" x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%s</text>\n",
-            px, px, HEIGHT - BOTTOM, HEIGHT - BOTTOM + 5, px, HEIGHT - BOTTOM + 19, text);
+            px, px, HEIGHT - BOTTOM, HEIGHT - BOTTOM + 5,
+            fmin(px, WIDTH - LETTER * (double)strlen(text) / 2), HEIGHT - BOTTOM + 19, text);
   }
 }
 

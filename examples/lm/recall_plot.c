@@ -1,7 +1,7 @@
 /* The page of many runs.
  *
  *   lines -> sorted by (task, length, pairs, rewrites | model, state | lr, seed)
- *         -> mean over the seeds of a learning rate -> best of the learning rates: a point
+ *         -> mean over seeds (and depths) of a learning rate -> best of the learning rates: a point
  *         -> the points of a model: a line; of a task, length and number of pairs: a chart */
 #include <inttypes.h>
 #include <math.h>
@@ -22,8 +22,7 @@ static int compare_chart(const lm_recall_line *a, const lm_recall_line *b) {
   int c = strcmp(a->task, b->task);
   if (c == 0) c = order((double)a->length, (double)b->length);
   if (c == 0) c = order((double)a->pairs, (double)b->pairs);
-  if (c == 0) c = order((double)a->rewrites, (double)b->rewrites);
-  return c != 0 ? c : order(a->depth, b->depth);
+  return c != 0 ? c : order((double)a->rewrites, (double)b->rewrites);
 }
 
 /* By chart, model, and what stands for one point. */
@@ -45,7 +44,7 @@ static int compare(const void *x, const void *y) {
 typedef struct {
   const lm_recall_line *line; /* one of its runs */
   double accuracy, lr;        /* the best learning rate and its mean */
-  int64_t seeds;              /* runs with it */
+  int64_t results;            /* with it: seeds, and depths of a needle */
 } point;
 
 /* The point whose first line is *line; *line moves behind its last. */
@@ -60,7 +59,7 @@ static point next_point(const lm_recall_line **line, const lm_recall_line *end) 
     if (sum / (double)runs <= p.accuracy) continue;
     p.accuracy = sum / (double)runs;
     p.lr = first->lr;
-    p.seeds = runs;
+    p.results = runs;
   }
   return p;
 }
@@ -68,7 +67,7 @@ static point next_point(const lm_recall_line **line, const lm_recall_line *end) 
 static void write_points(FILE *out, const point *p, int64_t points) {
   fputs(
       "<table>\n<tr><th>model</th><th>width</th><th>state</th><th>parameters</th>"
-      "<th>accuracy</th><th>learning rate</th><th>seeds</th></tr>\n",
+      "<th>accuracy</th><th>learning rate</th><th>mean of</th></tr>\n",
       out);
   for (int64_t i = 0; i < points; i++) {
     fputs("<tr><td>", out);
@@ -77,7 +76,7 @@ static void write_points(FILE *out, const point *p, int64_t points) {
             "</td><td>%" PRId64 "</td><td>%" PRId64 "</td><td>%" PRId64
             "</td><td>%.4f</td><td>%g</td><td>%" PRId64 "</td></tr>\n",
             p[i].line->width, p[i].line->state, p[i].line->parameters, p[i].accuracy, p[i].lr,
-            p[i].seeds);
+            p[i].results);
   }
   fputs("</table>\n", out);
 }
@@ -134,7 +133,6 @@ static void write_section(FILE *out, const lm_recall_line **line, const lm_recal
   fprintf(out, ", length %" PRId64, first->length);
   if (first->pairs > 0) fprintf(out, ", %" PRId64 " pairs", first->pairs);
   if (first->rewrites > 0) fprintf(out, ", %" PRId64 " rewritten", first->rewrites);
-  if (first->depth >= 0) fprintf(out, ", depth %g", first->depth);
   fputs("</h2>\n", out);
   write_chart(out, p, points, dot);
   write_points(out, p, points);
@@ -145,7 +143,8 @@ bool lm_recall_plot_write(const char *path, const lm_recall_line *line, int64_t 
   static const char summary[] =
       "Of runs that differ in the learning rate alone the best is shown, of runs that differ in "
       "the "
-      "seed alone the mean. RLA and RDN hold two states, S and R, and both are counted; what short "
+      "seed alone (or in a needle's depth) the mean. RLA and RDN hold two states, S and R, and "
+      "both are counted; what short "
       "convolutions remember is not. For softmax attention it is the cache of keys and values.";
   lm_page page;
   lm_recall_line *sorted = lm_alloc(lines, sizeof *sorted, err);

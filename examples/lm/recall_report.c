@@ -23,11 +23,14 @@ static void grid_free(grid *g) {
   free(g->value);
 }
 
-/* Where x is among the first *count of list; it is put at the end when it is not there. */
+/* Where x is among the first *count of list, which is in order; it is put in when it is not there.
+ */
 static int64_t place_of(double *list, int64_t *count, double x) {
   int64_t i = 0;
-  while (i < *count && list[i] != x) i++;
-  if (i == *count) list[(*count)++] = x;
+  while (i < *count && list[i] < x) i++;
+  if (i < *count && list[i] == x) return i;
+  for (int64_t j = (*count)++; j > i; j--) list[j] = list[j - 1];
+  list[i] = x;
   return i;
 }
 
