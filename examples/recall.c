@@ -59,7 +59,7 @@ static const lm_option table[] = {
     {"width", LM_INT, &opt.width, "64", .help = "size of the residual stream", .min = 1,
      .max = 1e6},
     {"layers", LM_INT, &opt.layers, "2", .help = "blocks", .min = 1, .max = 1000},
-    {"heads", LM_INT, &opt.heads, "1", .help = "heads of a mixer", .min = 1, .max = 1e4},
+    {"heads", LM_INT, &opt.heads, "2", .help = "heads of a mixer", .min = 1, .max = 1e4},
     {"conv", LM_INT, &opt.conv, "4",
      .help = "width of the short convolution of recurrent models; 0 = none, -1 = the model's own",
      .min = -1, .max = 64},
