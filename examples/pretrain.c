@@ -79,7 +79,7 @@ static const lm_option table[] = {
     {"seed", LM_INT, &opt.seed, "1", .help = "of weights, order of the text and sampling", .min = 0,
      .max = 9e15},
     {"out", LM_STRING, &opt.out, "run", .group = "Run",
-     .help = "folder of checkpoints, log.jsonl and report.html"},
+     .help = "folder of checkpoints, log.jsonl, settings.json, event files and report.html"},
     {"resume", LM_FLAG, &opt.resume, NULL, .help = "go on from the latest checkpoint in --out"},
     {"save-every", LM_INT, &opt.save_every, "200",
      .help = "steps between checkpoints; 0 = only at the end, -1 = never", .min = -1, .max = 1e12},
@@ -364,6 +364,17 @@ static int64_t validation_tokens(const lm_corpus *corpus) {
   return (int64_t)((double)opt.validation_bytes * (double)tokens / (double)bytes);
 }
 
+/* What the run was started with, for the next one (--config) and for report. */
+static bool save_settings(const lm_args *args, char *err) {
+  const bool resume = opt.resume;
+  char path[LM_PATH_SIZE];
+  snprintf(path, sizeof path, "%.4000s/settings.json", opt.out);
+  opt.resume = false; /* the next one is a new one */
+  bool saved = lm_args_save(args, path, err);
+  opt.resume = resume;
+  return saved;
+}
+
 static int train(const lm_args *args, rill_context *ctx, char *err) {
   rill_lm_config config;
   lm_corpus corpus;
@@ -381,7 +392,8 @@ static int train(const lm_args *args, rill_context *ctx, char *err) {
   }
   char *text = rill_lm_config_print(ctx, &config, NULL);
   int code = LM_FAILED;
-  if (text && lm_make_folder(opt.out, err) && lm_model_new(&model, ctx, &config, dtype_of(ctx))) {
+  if (text && lm_make_folder(opt.out, err) && save_settings(args, err) &&
+      lm_model_new(&model, ctx, &config, dtype_of(ctx))) {
     model.lm->recompute = opt.recompute;
     model.tokenizer = corpus.tokenizer;
     banner(&progress, &model, &corpus);

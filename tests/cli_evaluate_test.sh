@@ -37,4 +37,17 @@ expect "is required" examples/evaluate --model "$work/rdn"
 expect "give one of them" examples/evaluate --model "$work/rdn" --data "$work/text" --questions "$work/questions"
 echo '{"context": "a"' > "$work/bad"
 expect "bad:1: not JSON" examples/evaluate --model "$work/rdn" --questions "$work/bad"
+
+# Both runs on one page, with a line of a log damaged; the event files are there.
+ls "$work"/rdn/events.out.tfevents.* > /dev/null || fail "no event file"
+sed -i '7s/"loss"/loss/' "$work/gdn/log.jsonl"
+examples/report "$work/rdn" "$work/gdn" --out "$work/page.html" > "$work/answer" 2>&1 || fail "report: $(cat "$work/answer")"
+grep -qF "gdn: line 7: not a JSON object (1 damaged lines are left out)" "$work/answer" || fail "the damaged line: $(cat "$work/answer")"
+[ "$(grep -c " 60 .* 60$" "$work/answer")" = 2 ] || fail "the results: $(cat "$work/answer")"
+grep -q "<td>model</td><td>rdn</td><td>gdn</td>" "$work/page.html" || fail "the settings that differ"
+grep -q "<td>lr</td>" "$work/page.html" && fail "settings that do not differ"
+examples/pretrain --config "$work/rdn/settings.json" --out "$work/again" --steps 2 --quiet > "$work/log" 2>&1 || fail "the settings as --config: $(cat "$work/log")"
+expect "which runs?" examples/report
+expect "No such file" examples/report "$work/nothing"
+expect "is not the log of a run: line 1" examples/report "$work/text"
 exit $failed

@@ -28,6 +28,7 @@ static const char style[] =
     "svg line.grid{stroke:var(--line)}\n"
     "svg line.axis{stroke:var(--soft)}\n"
     "svg polyline{fill:none;stroke-linejoin:round;stroke-width:2}\n"
+    "svg polyline.dashed{stroke-dasharray:6 4;stroke-width:1.5}\n"
     ".legend{margin:0 0 6px;color:var(--soft);font-size:.85rem}\n"
     ".legend span{margin-right:18px;white-space:nowrap}\n"
     ".legend span::before{content:'';display:inline-block;width:18px;height:3px;margin-right:7px;"

@@ -10,7 +10,8 @@
 extern "C" {
 #endif
 
-enum { LM_PAGE_COLOURS = 10 }; /* classes .c0 to .c9 of lines and dots, .k0 to .k9 of legends */
+/* Classes .c0 to .c9 of lines and dots, .k0 to .k9 of legends; and .dashed of lines. */
+enum { LM_PAGE_COLOURS = 10 };
 
 typedef struct {
   FILE *out; /* the page's content goes here */

@@ -6,12 +6,11 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "examples/lm/chart.h"
+#include "examples/lm/curve.h"
 #include "examples/lm/report_impl.h"
 
-enum { COLUMNS = 800, MOST_DOTS = 80 };
+enum { COLUMNS = LM_CURVE_COLUMNS };
 #define BITS (1 / 0.69314718055994530942) /* in a nat */
-#define MEAN_OF 0.02                      /* part of the run that the running mean spans */
 #define BEGINNING 0.04                    /* part of the run that does not choose the frame */
 
 typedef struct {
@@ -24,11 +23,6 @@ typedef struct {
 static double scale_of(const lm_report *r) {
   if (isnan(r->bytes_per_token)) return 1;
   return r->bytes_per_token > 0 ? BITS / r->bytes_per_token : BITS;
-}
-
-static void widen(curve *c, double y) {
-  if (!(y >= c->low)) c->low = y;
-  if (!(y <= c->high)) c->high = y;
 }
 
 /* Puts the least and the greatest of each column, in the order they came. */
@@ -51,48 +45,20 @@ static void thin_out(const lm_report *r, curve *c) {
   }
 }
 
-/* The mean of the losses around record i, of as many before as after it except at the end; NAN if
- * none is finite. */
-static double mean_around(const lm_report *r, int64_t i) {
-  int64_t reach = (int64_t)(MEAN_OF / 2 * (double)r->records);
-  if (reach > i) reach = i;
-  int64_t end = i + reach + 1 < r->records ? i + reach + 1 : r->records, count = 0;
-  double sum = 0;
-  for (int64_t k = i - reach; k < end; k++) {
-    if (!isfinite(r->record[k].loss)) continue;
-    sum += r->record[k].loss;
-    count++;
-  }
-  return count > 0 ? sum / (double)count : NAN;
-}
-
-static void smooth(const lm_report *r, curve *c) {
-  const double scale = scale_of(r);
-  const int64_t wide = (r->records + COLUMNS - 1) / COLUMNS;
-  for (int64_t i = 0; i < r->records; i++) {
-    if (i % wide != 0 && i != r->records - 1) continue;
-    double y = mean_around(r, i) * scale;
-    if (isnan(y)) continue;
-    c->mean[c->means++] = (lm_point){(double)r->record[i].step, y};
-    if (i >= (int64_t)(BEGINNING * (double)r->records)) widen(c, y);
-  }
-}
-
-static void validate(const lm_report *r, curve *c) {
-  const double scale = scale_of(r);
-  for (int64_t i = 0; i < r->records; i++) {
-    const lm_record *s = &r->record[i];
-    if (!isfinite(s->validation)) continue;
-    c->validation[c->validations++] = (lm_point){(double)s->step, s->validation * scale};
-    if (i >= (int64_t)(BEGINNING * (double)r->records)) widen(c, s->validation * scale);
-  }
+/* Of the curves, and of what chooses the frame. */
+static void smooth_and_validate(const lm_report *r, const double *x, curve *c) {
+  const double scale = scale_of(r), from = BEGINNING * x[r->records - 1];
+  c->means = lm_curve_mean(r->record, r->records, x, scale, c->mean);
+  c->validations = lm_curve_validation(r->record, r->records, x, scale, c->validation);
+  lm_curve_frame(c->mean, c->means, from, &c->low, &c->high);
+  lm_curve_frame(c->validation, c->validations, from, &c->low, &c->high);
 }
 
 static void draw(FILE *out, const lm_report *r, const curve *c) {
   const lm_line line[] = {
       {"raw", "training, each step", c->raw, c->raws, false},
       {"train", "training, running mean", c->mean, c->means, false},
-      {"validation", "validation", c->validation, c->validations, c->validations <= MOST_DOTS},
+      {"validation", "validation", c->validation, c->validations, c->validations <= LM_CURVE_DOTS},
   };
   bool bits = !isnan(r->bytes_per_token);
   double margin = 0.04 * (c->high - c->low);
@@ -120,16 +86,19 @@ static void draw(FILE *out, const lm_report *r, const curve *c) {
 bool lm_report_curve(FILE *out, const lm_report *r, char *err) {
   curve c = {.low = NAN, .high = NAN};
   c.raw = lm_alloc(2 * COLUMNS + 2, sizeof *c.raw, err);
-  c.mean = lm_alloc(COLUMNS + 2, sizeof *c.mean, err);
+  c.mean = lm_alloc(LM_CURVE_POINTS, sizeof *c.mean, err);
   c.validation = lm_alloc(r->records, sizeof *c.validation, err);
-  bool ok = c.raw && c.mean && c.validation;
+  double *x = lm_alloc(r->records, sizeof *x, err);
+  bool ok = x && c.raw && c.mean && c.validation;
   if (ok) {
     thin_out(r, &c);
-    smooth(r, &c);
-    validate(r, &c);
-    if (isfinite(r->trigram_bits_per_byte)) widen(&c, r->trigram_bits_per_byte);
+    lm_curve_x(r->record, r->records, LM_BY_STEP, x);
+    smooth_and_validate(r, x, &c);
+    lm_point level = {0, r->trigram_bits_per_byte};
+    if (isfinite(level.y)) lm_curve_frame(&level, 1, 0, &c.low, &c.high);
     if (c.means > 0) draw(out, r, &c);
   }
+  free(x);
   free(c.raw);
   free(c.mean);
   free(c.validation);

@@ -59,35 +59,64 @@ static bool append(placed **list, int64_t *count, int64_t *capacity, placed item
   return true;
 }
 
-/* All whole lines. *list is the caller's to free in any case. */
-static bool read_lines(const char *path, placed **list, int64_t *count, char *err) {
-  lm_bytes text = {0};
-  int64_t capacity = 0, begin = 0;
+/* All whole lines that are records; the others are counted. *list is the caller's to free in any
+ * case. */
+static bool parse_lines(const char *text, int64_t size, placed **list, int64_t *count,
+                        lm_runlog_damage *damage, char *err) {
+  int64_t capacity = 0, begin = 0, number = 0;
+  bool ok = true;
   *list = NULL;
   *count = 0;
-  bool ok = lm_read_append(NULL, path, INT64_MAX / 2, &text, err);
-  while (ok && begin < text.count) {
-    const char *line = (const char *)text.data + begin;
-    const char *newline = memchr(line, '\n', (size_t)(text.count - begin));
+  *damage = (lm_runlog_damage){0};
+  while (ok && begin < size) {
+    const char *line = text + begin, *newline = memchr(line, '\n', (size_t)(size - begin));
     if (!newline) break;
     placed item = {.end = begin + (newline - line) + 1};
     int64_t last = *count > 0 ? (*list)[*count - 1].record.step : 0;
     const char *wrong = parse(line, (size_t)(newline - line), last, &item.record);
-    if (wrong)
-      ok = lm_fail(err, "%.300s:%lld: %s", path, (long long)*count + 1, wrong);
-    else
+    number++;
+    if (!wrong)
       ok = append(list, count, &capacity, item, err);
+    else if (damage->lines++ == 0)
+      damage->first = number, damage->why = wrong;
     begin = item.end;
   }
+  return ok;
+}
+
+/* The same of a file, which must have no other lines. */
+static bool read_lines(const char *path, placed **list, int64_t *count, char *err) {
+  lm_bytes text = {0};
+  lm_runlog_damage damage = {0};
+  *list = NULL;
+  *count = 0;
+  bool ok = lm_read_append(NULL, path, INT64_MAX / 2, &text, err) &&
+            parse_lines((const char *)text.data, text.count, list, count, &damage, err);
+  if (ok && damage.lines > 0)
+    ok = lm_fail(err, "%.300s:%lld: %s", path, (long long)damage.first, damage.why);
   free(text.data);
   return ok;
+}
+
+static lm_record *take_records(const placed *list, int64_t count, char *err) {
+  lm_record *records = lm_alloc(count, sizeof *records, err);
+  for (int64_t i = 0; records && i < count; i++) records[i] = list[i].record;
+  return records;
 }
 
 bool lm_runlog_read(const char *path, lm_record **records, int64_t *count, char *err) {
   placed *list;
   bool ok = read_lines(path, &list, count, err);
-  *records = ok ? lm_alloc(*count, sizeof **records, err) : NULL;
-  for (int64_t i = 0; *records && i < *count; i++) (*records)[i] = list[i].record;
+  *records = ok ? take_records(list, *count, err) : NULL;
+  free(list);
+  return *records != NULL;
+}
+
+bool lm_runlog_salvage(const void *bytes, int64_t size, lm_record **records, int64_t *count,
+                       lm_runlog_damage *damage, char *err) {
+  placed *list;
+  bool ok = parse_lines(bytes, size, &list, count, damage, err);
+  *records = ok ? take_records(list, *count, err) : NULL;
   free(list);
   return *records != NULL;
 }

@@ -46,6 +46,19 @@ bool lm_runlog_close(lm_runlog *log, char *err);
  * or is being written) is left out; any other that is not a record is an error with its number. */
 bool lm_runlog_read(const char *path, lm_record **records, int64_t *count, char *err);
 
+/* What is wrong with a log that was read all the same. */
+typedef struct {
+  int64_t lines;   /* were left out */
+  int64_t first;   /* the first of them, counted from 1; 0 = none */
+  const char *why; /* what is wrong with it */
+} lm_runlog_damage;
+
+/* Reads the bytes of a log as far as they are one: lines that are no records, and those whose step
+ * is not after the one before, are left out and counted in *damage. An incomplete last line is no
+ * damage. False only without memory. */
+bool lm_runlog_salvage(const void *bytes, int64_t size, lm_record **records, int64_t *count,
+                       lm_runlog_damage *damage, char *err);
+
 #ifdef __cplusplus
 }
 #endif
