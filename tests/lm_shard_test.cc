@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "examples/lm/corpus.h"
+#include "examples/lm/hash.h"
 #include "examples/lm/manifest.h"
 #include "tests/lm_util.h"
 
@@ -48,10 +49,14 @@ TEST(LmShard, IsWhatLlmCWrites) {
     ASSERT_TRUE(lm_shard_begin(&bytes, err));
     for (int32_t t : tokens) ASSERT_TRUE(lm_tokens_push(&bytes, width, t, err));
     std::string path = f.path("x.bin");
-    ASSERT_TRUE(lm_shard_save(&bytes, width, path.c_str(), err)) << err;
+    char sum[65], again[65];
+    ASSERT_TRUE(lm_shard_save(&bytes, width, path.c_str(), sum, err)) << err;
     free(bytes.data);
     EXPECT_EQ(lm::read_file(path), shard(tokens, width));
     EXPECT_TRUE(lm_shard_is(path.c_str()));
+    std::string file = lm::read_file(path);
+    lm_sha256(file.data(), file.size(), again);
+    EXPECT_STREQ(sum, again);
     lm_shard s;
     ASSERT_TRUE(lm_shard_open(&s, path.c_str(), err)) << err;
     ASSERT_EQ(s.tokens.count, 1000);
@@ -84,7 +89,7 @@ TEST(LmShard, BrokenFilesAreRefused) {
   EXPECT_CONTAINS(err, "No such file");
   EXPECT_FALSE(lm_shard_open(&s, f.path().c_str(), err));
   EXPECT_FALSE(lm_shard_open(&s, f.write("empty.bin", "").c_str(), err));
-  EXPECT_CONTAINS(err, "is empty");
+  EXPECT_CONTAINS(err, "it has 0 bytes");
   EXPECT_FALSE(lm_shard_open(&s, f.write("cut.bin", good.substr(0, 1100)).c_str(), err));
   EXPECT_CONTAINS(err, "its header says 100 tokens of 2 bytes, 1224 bytes in all, but it has 1100");
   EXPECT_FALSE(lm_shard_open(&s, f.write("text.bin", std::string(2000, 'x')).c_str(), err));

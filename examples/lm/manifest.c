@@ -3,7 +3,6 @@
 
 #include <inttypes.h>
 #include <jansson.h>
-#include <sha2.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -140,11 +139,4 @@ bool lm_manifest_save(const lm_manifest *m, const char *folder, char *err) {
   free(text);
   json_decref(json);
   return ok;
-}
-
-void lm_sha256(const void *bytes, size_t count, char text[65]) {
-  SHA2_CTX sum;
-  SHA256Init(&sum);
-  SHA256Update(&sum, bytes, count);
-  SHA256End(&sum, text);
 }

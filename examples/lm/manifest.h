@@ -33,9 +33,6 @@ bool lm_manifest_add(lm_manifest *m, const lm_manifest_shard *shard, char *err);
 bool lm_manifest_save(const lm_manifest *m, const char *folder, char *err);
 void lm_manifest_free(lm_manifest *m);
 
-/* The SHA-256 of bytes, in hexadecimal. */
-void lm_sha256(const void *bytes, size_t count, char text[65]);
-
 #ifdef __cplusplus
 }
 #endif

@@ -65,12 +65,12 @@ static int columns(FILE *out) {
 }
 
 /* [########----------------] and as much of the line as the row holds. */
-static void draw(lm_progress *p, const lm_step *s, const char *text) {
+static void draw(lm_progress *p, double part, const char *text) {
   double now = lm_now();
-  if (now - p->drawn < 0.1 && s->step < s->steps) return;
+  if (now - p->drawn < 0.1 && part < 1) return;
   p->drawn = now;
   int room = columns(p->out) - 1, width = room >= LINE / 2 ? BAR : BAR / 2;
-  int done = s->steps > 0 ? (int)((double)s->step / (double)s->steps * width) : 0;
+  int done = (int)(part * width);
   char bar[BAR + 4];
   bar[0] = '[';
   for (int i = 0; i < width; i++) bar[1 + i] = i < done ? '#' : '-';
@@ -90,7 +90,17 @@ void lm_progress_step(lm_progress *p, const lm_step *s) {
   lm_step_format(&now, text, sizeof text);
   bool stays = s->step % p->every == 0 || s->step == s->steps || s->step == 1;
   if (stays) lm_progress_note(p, "%s", text);
-  if (p->terminal && s->step < s->steps) draw(p, s, text);
+  if (p->terminal && s->step < s->steps) draw(p, (double)s->step / (double)s->steps, text);
+}
+
+void lm_progress_part(lm_progress *p, double part, const char *format, ...) {
+  if (p->quiet || !p->terminal) return;
+  char text[LINE];
+  va_list args;
+  va_start(args, format);
+  vsnprintf(text, sizeof text, format, args);
+  va_end(args);
+  draw(p, part < 0 ? 0 : part > 1 ? 1 : part, text);
 }
 
 /* ---- numbers that people read ---- */

@@ -50,6 +50,10 @@ void lm_progress_note(lm_progress *p, const char *format, ...)
 /* The same, also when quiet: results and warnings. */
 void lm_progress_say(lm_progress *p, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void lm_progress_step(lm_progress *p, const lm_step *s);
+/* Work that has no steps: on a terminal a bar of the part that is done, 0 .. 1, and a text behind
+ * it; elsewhere nothing. */
+void lm_progress_part(lm_progress *p, double part, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 /* Takes the bar away. Call it before anything else writes to `out`. */
 void lm_progress_clear(lm_progress *p);
 

@@ -1,12 +1,12 @@
 /* Shards: the header, mapping, writing. */
 #include "examples/lm/shard.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
+
+#include "examples/lm/hash.h"
+#include "examples/lm/map.h"
 
 static const struct {
   int32_t magic, version;
@@ -50,32 +50,16 @@ bool lm_shard_parse(const void *bytes, int64_t given, int64_t size, lm_tokens *t
 }
 
 bool lm_shard_open(lm_shard *shard, const char *path, char *err) {
-  struct stat s;
   *shard = (lm_shard){0};
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0 || fstat(fd, &s) != 0) {
-    lm_fail(err, "cannot read '%s': %s", path, strerror(errno));
-    if (fd >= 0) close(fd);
-    return false;
-  }
-  bool ok = S_ISREG(s.st_mode) && s.st_size > 0;
-  void *map = ok ? mmap(NULL, (size_t)s.st_size, PROT_READ, MAP_PRIVATE, fd, 0) : MAP_FAILED;
-  if (!ok)
-    lm_fail(err, "'%s' is %s, not a shard of tokens", path,
-            S_ISREG(s.st_mode) ? "empty" : "no regular file");
-  else if (map == MAP_FAILED)
-    ok = lm_fail(err, "cannot map '%s' into memory: %s", path, strerror(errno));
-  close(fd);
-  if (!ok) return false;
-  shard->map = map;
-  shard->size = (size_t)s.st_size;
-  if (lm_shard_parse(map, s.st_size, s.st_size, &shard->tokens, err)) return true;
+  if (!lm_map(&shard->file, path, err)) return false;
+  int64_t size = shard->file.count;
+  if (lm_shard_parse(shard->file.bytes, size, size, &shard->tokens, err)) return true;
   lm_shard_close(shard);
   return lm_fail(err, "'%s': %s", path, err);
 }
 
 void lm_shard_close(lm_shard *shard) {
-  if (shard->map) munmap(shard->map, shard->size);
+  lm_unmap(&shard->file);
   *shard = (lm_shard){0};
 }
 
@@ -97,7 +81,7 @@ bool lm_shard_begin(lm_bytes *bytes, char *err) {
   return true;
 }
 
-bool lm_shard_save(lm_bytes *bytes, int width, const char *path, char *err) {
+bool lm_shard_save(lm_bytes *bytes, int width, const char *path, char sha256[65], char *err) {
   int64_t count = (bytes->count - LM_SHARD_HEADER) / width;
   if (count > INT32_MAX)
     return lm_fail(err, "'%s': a shard cannot hold %lld tokens", path, (long long)count);
@@ -107,6 +91,7 @@ bool lm_shard_save(lm_bytes *bytes, int width, const char *path, char *err) {
     put_number(bytes->data, 1, kinds[i].version);
   }
   put_number(bytes->data, 2, (int32_t)count);
+  if (sha256) lm_sha256(bytes->data, (size_t)bytes->count, sha256);
   bool ok = lm_write_file(path, bytes->data, (size_t)bytes->count, err);
   bytes->count = 0;
   return ok;

@@ -19,8 +19,7 @@ enum { LM_SHARD_HEADER = 1024 };
 
 typedef struct lm_shard {
   lm_tokens tokens;
-  void *map; /* the whole file */
-  size_t size;
+  lm_text file;
 } lm_shard;
 
 /* Reads the header of a file of `size` bytes, of which `bytes` holds the first `given`. Fills width
@@ -28,7 +27,7 @@ typedef struct lm_shard {
  * not what the header says. */
 bool lm_shard_parse(const void *bytes, int64_t given, int64_t size, lm_tokens *tokens, char *err);
 
-/* Maps a file. lm_shard_close after success. A file that is shortened later ends the program. */
+/* Maps a file. lm_shard_close after success. */
 bool lm_shard_open(lm_shard *shard, const char *path, char *err);
 void lm_shard_close(lm_shard *shard);
 
@@ -36,9 +35,10 @@ void lm_shard_close(lm_shard *shard);
 bool lm_shard_is(const char *path);
 
 /* To write one: begin with room for the header, append tokens of `width` (2 or 4; see
- * lm_shard_width) to the bytes, then save, atomically. The bytes are empty after that. */
+ * lm_shard_width) to the bytes, then save, atomically; sha256 (may be NULL) gets the hash of the
+ * file. The bytes are empty after that. */
 bool lm_shard_begin(lm_bytes *bytes, char *err);
-bool lm_shard_save(lm_bytes *bytes, int width, const char *path, char *err);
+bool lm_shard_save(lm_bytes *bytes, int width, const char *path, char sha256[65], char *err);
 static inline int lm_shard_width(int64_t vocabulary) { return vocabulary <= 65536 ? 2 : 4; }
 
 #ifdef __cplusplus
