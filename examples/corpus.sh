@@ -9,7 +9,7 @@
 # OUT/manifest.json packages, versions and sizes. A paragraph that was seen before, in any package, is left out. The same
 # packages give the same bytes.
 #
-# Then: prepare --data OUT/text --tokenizer bpe:16384 --out OUT/tokens, or pretrain --data OUT/text.
+# Then: prepare --tokenizer bpe:16384 --out OUT/tokens OUT/text, or pretrain --data OUT/text.
 set -euo pipefail
 export LC_ALL=C
 
