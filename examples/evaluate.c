@@ -14,7 +14,7 @@
 static struct {
   const char *model, *data, *questions, *out, *device, *dtype;
   int64_t seq, batch, bytes, threads;
-  bool json;
+  bool json, packed;
 } opt;
 
 static const lm_option table[] = {
@@ -33,6 +33,8 @@ static const lm_option table[] = {
      .max = 1e6},
     {"bytes", LM_INT, &opt.bytes, "0", .help = "read about so many bytes only; 0 = all", .min = 0,
      .max = 1e15},
+    {"packed", LM_FLAG, &opt.packed, NULL,
+     .help = "read every document from its own beginning, also within a window"},
     {"json", LM_FLAG, &opt.json, NULL, .help = "print one JSON object"},
     {"device", LM_CHOICE, &opt.device, "auto", .group = "Machine",
      .help = "where to compute; auto: a GPU if there is one", .choices = "auto|cpu|cuda"},
@@ -78,9 +80,10 @@ static int64_t tokens_of(const lm_model *model, const lm_parts *stream, int64_t 
   return tokens;
 }
 
-static bool evaluate(const lm_model *model, char *err) {
+static bool evaluate(lm_model *model, char *err) {
   lm_corpus text;
   lm_measure m;
+  if (opt.packed && !lm_model_pack(model, err)) return false;
   if (!lm_corpus_open_whole(&text, opt.data, model->tokenizer, err)) return false;
   int64_t most = tokens_of(model, &text.validation, opt.bytes);
   double start = lm_now();

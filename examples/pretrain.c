@@ -27,7 +27,7 @@ static struct {
       validate_every, validation_bytes, recompute, vocabulary, end;
   int64_t save_every, keep, log_every, sample;
   double lr, min_lr, weight_decay, clip, stop_after, beta1, beta2;
-  bool resume, quiet;
+  bool packed, resume, quiet;
 } opt;
 
 static const lm_option table[] = {
@@ -44,6 +44,9 @@ static const lm_option table[] = {
     {"end-token", LM_INT, &opt.end, "0",
      .help = "and the token between their documents (GPT-2: 50256); 0 = not known", .min = 0,
      .max = 1e9},
+    {"packed", LM_FLAG, &opt.packed, NULL,
+     .help = "read every document from its own beginning: no state is carried from one to the next "
+             "in a window"},
     {"validation", LM_STRING, &opt.validation, NULL,
      .help = "text to validate on, instead of holding out a part of --data"},
     {"validation-bytes", LM_INT, &opt.validation_bytes, "262144",
@@ -186,8 +189,8 @@ static uint64_t fingerprint(const lm_corpus *corpus, const char *config) {
   uint64_t hash = corpus->fingerprint;
   snprintf(line, sizeof line, "%" PRId64 " %" PRId64 " %" PRId64 " %" PRId64, opt.seq, opt.batch,
            opt.accumulate, opt.seed);
-  const char *parts[] = {line, config};
-  for (int i = 0; i < 2; i++)
+  const char *parts[] = {line, config, opt.packed ? "packed" : ""};
+  for (int i = 0; i < 3; i++)
     for (const char *c = parts[i]; *c; c++) hash = (hash ^ (uint8_t)*c) * 0x100000001b3u;
   return hash;
 }
@@ -396,6 +399,7 @@ static int train(const lm_args *args, rill_context *ctx, char *err) {
       lm_model_new(&model, ctx, &config, dtype_of(ctx))) {
     model.lm->recompute = opt.recompute;
     model.tokenizer = corpus.tokenizer;
+    bool ready = !opt.packed || lm_model_pack(&model, err);
     banner(&progress, &model, &corpus);
     rill_optim *adamw =
         rill_adamw_new(rill_params(model.net), (rill_adamw_opts){.lr = opt.lr,
@@ -418,7 +422,7 @@ static int train(const lm_args *args, rill_context *ctx, char *err) {
                             .fingerprint = fingerprint(&corpus, text),
                             .resume = opt.resume,
                             .stop_after = opt.stop_after};
-    code = lm_train(&model, adamw, &corpus, &opts, &progress, &result, err);
+    if (ready) code = lm_train(&model, adamw, &corpus, &opts, &progress, &result, err);
     lm_progress_clear(&progress);
     if (code == LM_TRAINED && !result.interrupted &&
         !finish(&model, &corpus, &progress, &result, err))

@@ -61,6 +61,25 @@ static rill_tensor *cached(const rill_attention *f, const char *name, rill_tenso
   return rill_slice(cache, 1, 0, position + T, 1);
 }
 
+/* Every text of a packed row by itself: one small call a text. Positions count through, for rotary
+ * positions only tell how far tokens are apart. */
+static rill_tensor *attend_packed(rill_tensor *q, rill_tensor *k, rill_tensor *v,
+                                  rill_packing pack) {
+  rill_context *ctx = rill_context_of(q);
+  rill_tensor **part = rill_alloc(ctx, (size_t)pack.sequences * sizeof(rill_tensor *));
+  int parts = 0;
+  for (int64_t i = 0; part && i < pack.sequences; i++) {
+    int64_t begin = pack.offsets[i], end = pack.offsets[i + 1];
+    if (begin == end) continue;
+    part[parts++] =
+        rill_attention_op(rill_slice(q, 1, begin, end, 1), rill_slice(k, 1, begin, end, 1),
+                          rill_slice(v, 1, begin, end, 1), true, 0);
+  }
+  rill_tensor *y = parts ? rill_concat(parts, part, 1) : q;
+  rill_free(ctx, part);
+  return y;
+}
+
 rill_tensor *rill_attention_apply(const rill_attention *f, rill_tensor *x, rill_state *state) {
   if (!f) return rilli_layer_missing(x);
   const rill_attention_opts *o = &f->opts;
@@ -76,11 +95,13 @@ rill_tensor *rill_attention_apply(const rill_attention *f, rill_tensor *x, rill_
     q = rill_rotary(q, offset, o->rotary_base);
     k = rill_rotary(k, offset, o->rotary_base);
   }
-  if (state && !rill_is_void(v)) {
+  rill_packing pack = rill_state_packing(state);
+  if (state && !pack.sequences && !rill_is_void(v)) {
     k = cached(f, "keys", k, state);
     v = cached(f, "values", v, state);
   }
-  rill_tensor *y = rill_attention_op(q, k, v, true, 0); /* [B, T, H, D] */
+  rill_tensor *y = pack.sequences ? attend_packed(q, k, v, pack)
+                                  : rill_attention_op(q, k, v, true, 0); /* [B, T, H, D] */
   y = rill_linear_apply(f->o, rill_reshape(y, RILL_SHAPE(B, T, o->heads * o->head_size)));
   return rill_module_leave(f->module, scope, y);
 }

@@ -62,14 +62,52 @@ static void block_function(void *user, int inputs, rill_tensor *const *in, int o
   out[0] = rill_block_apply(user, in[0]);
 }
 
+/* A block and the packed texts that it is given. */
+typedef struct {
+  const rill_block *block;
+  rill_state *state;
+} packed_block;
+
+static void packed_function(void *user, int inputs, rill_tensor *const *in, int outputs,
+                            rill_tensor **out) {
+  const packed_block *f = user;
+  (void)inputs, (void)outputs;
+  out[0] = rill_block_apply_state(f->block, in[0], f->state);
+}
+
+/* Keeps only x for backward. */
+static rill_tensor *recompute(const rill_lm *f, int64_t i, rill_tensor *x, rill_state *state) {
+  rill_tensor *y = NULL;
+  if (!state) {
+    rill_recompute(block_function, f->block[i], 1, &x, 1, &y);
+    return y;
+  }
+  /* The pairs stay where they are until backward: they are the state's. */
+  packed_block *all = rilli_state_memory(state, (size_t)f->config.layers * sizeof *all);
+  if (!all) return x;
+  all[i] = (packed_block){f->block[i], state};
+  rill_recompute(packed_function, &all[i], 1, &x, 1, &y);
+  return y;
+}
+
+static bool check_packing(rill_tensor *ids, rill_state *state) {
+  rill_packing pack = rill_state_packing(state);
+  if (!pack.sequences || rill_is_void(ids)) return true;
+  if (rill_size(ids, 0) == 1 && rill_size(ids, 1) == pack.offsets[pack.sequences]) return true;
+  rill_fail(rill_context_of(ids), RILL_ERROR_ARGUMENT,
+            "rill_lm: texts that are packed take ids of shape [1, %" PRId64 "], not %s",
+            pack.offsets[pack.sequences], rill_shape_print(rill_shape_of(ids)).text);
+  return false;
+}
+
 /* ids [B, T] -> [B, T, width], before the last norm */
 static rill_tensor *body(const rill_lm *f, rill_tensor *ids, rill_state *state) {
+  if (!check_packing(ids, state)) return rilli_layer_missing(ids);
+  const bool graph = !state || rill_state_packing(state).sequences;
   rill_tensor *x = rill_embed(f->embed, ids);
   for (int64_t i = 0; i < f->config.layers; i++) {
-    if ((f->recompute < 0 || i < f->recompute) && !state && rill_requires_grad(x)) {
-      rill_tensor *y = NULL;
-      rill_recompute(block_function, f->block[i], 1, &x, 1, &y);
-      x = y;
+    if ((f->recompute < 0 || i < f->recompute) && graph && rill_requires_grad(x)) {
+      x = recompute(f, i, x, state);
     } else {
       x = rill_block_apply_state(f->block[i], x, state);
     }
@@ -122,9 +160,15 @@ rill_tensor *rill_lm_hidden(const rill_lm *f, rill_tensor *ids) {
 }
 
 rill_tensor *rill_lm_loss(const rill_lm *f, rill_tensor *ids, rill_tensor *targets) {
+  return rill_lm_loss_state(f, ids, targets, NULL);
+}
+
+rill_tensor *rill_lm_loss_state(const rill_lm *f, rill_tensor *ids, rill_tensor *targets,
+                                rill_state *state) {
   if (!f || !check_ids(ids)) return rilli_layer_missing(ids);
   rill_scope *scope = rill_module_enter(f->module, ids);
-  rill_tensor *x = rill_rmsnorm_apply(f->norm, body(f, ids, NULL));
+  rill_tensor *x = rill_rmsnorm_apply(f->norm, body(f, ids, state));
+  if (!rill_is_void(x)) rill_state_advance(state, rill_size(ids, 1));
   return rill_module_leave(f->module, scope,
                            rill_linear_cross_entropy(x, rill_lm_output(f), targets));
 }

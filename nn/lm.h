@@ -55,6 +55,10 @@ rill_tensor *rill_lm_output(const rill_lm *f);
 /* Mean cross entropy, in nats, of targets [B, T] (-100 = not counted). */
 rill_tensor *rill_lm_loss(const rill_lm *f, rill_tensor *ids, rill_tensor *targets);
 
+/* The same of texts that are packed, ids [1, T] (rill_state_pack), or going on from a state. */
+rill_tensor *rill_lm_loss_state(const rill_lm *f, rill_tensor *ids, rill_tensor *targets,
+                                rill_state *state);
+
 /* Number of parameters of such a model, without making it. -1, and why in message, when the
  * configuration is not one. */
 int64_t rill_lm_count(const rill_lm_config *config, char message[RILL_CONFIG_MESSAGE]);

@@ -101,6 +101,12 @@ static rill_tensor *recur(const rill_mixer *f, rill_tensor *q, rill_tensor *k, r
   if (p->normaliser) v = add_ones(v);
   opts.clip = p->clip;
   rill_shape shape = RILL_SHAPE(rill_size(q, 0), f->opts.heads, rill_size(v, 3), f->opts.key_size);
+  rill_packing pack = rill_state_packing(state);
+  if (pack.sequences) {
+    opts.offsets = pack.offsets;
+    opts.sequences = pack.sequences;
+    state = NULL; /* every text begins with an empty one */
+  }
   if (state) {
     opts.s0 = rill_state_get(state, path, "s", shape);
     opts.r0 = rill_state_get(state, path, "r", shape);

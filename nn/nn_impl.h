@@ -3,6 +3,7 @@
 #define RILL_NN_NN_IMPL_H_
 
 #include "nn/module.h"
+#include "nn/state.h"
 #include "tensor/io.h"
 
 /* Longest name of a module or parameter in its parent, with the zero byte. */
@@ -19,5 +20,8 @@ static inline rill_tensor *rilli_layer_missing(rill_tensor *x) {
   rill_fail(ctx, RILL_ERROR_STATE, "a layer is NULL");
   return rill_zeros(ctx, RILL_F32, RILL_SHAPE(0));
 }
+
+/* Memory that a state keeps for its user until it is released, or asked for more. */
+void *rilli_state_memory(rill_state *state, size_t bytes);
 
 #endif /* RILL_NN_NN_IMPL_H_ */

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "nn/nn_impl.h"
 #include "ops/ops.h"
 #include "tensor/capture.h"
 #include "tensor/io.h"
@@ -14,6 +15,9 @@ struct rill_state {
   int64_t position;
   int64_t count, capacity, next; /* next: where the search starts */
   rill_parameter *at;
+  int64_t sequences, *offsets; /* of packed texts; 0 and NULL otherwise */
+  void *memory;                /* rilli_state_memory */
+  size_t memory_bytes;
 };
 
 rill_state *rill_state_new(rill_context *ctx) {
@@ -35,6 +39,8 @@ void rill_state_reset(rill_state *state) {
 void rill_state_free(rill_state *state) {
   if (!state) return;
   rill_state_reset(state);
+  rill_owned_free(state->ctx, state->offsets);
+  rill_owned_free(state->ctx, state->memory);
   rill_owned_free(state->ctx, state->at);
   rill_owned_free(state->ctx, state);
 }
@@ -52,7 +58,7 @@ void rill_state_set_position(rill_state *state, int64_t position) {
   if (state) state->position = position;
 }
 void rill_state_advance(rill_state *state, int64_t tokens) {
-  if (state) state->position += tokens;
+  if (state && !state->sequences) state->position += tokens;
 }
 
 int64_t rill_state_bytes(const rill_state *state) {
@@ -177,4 +183,39 @@ bool rill_state_append(rill_state *state, const rill_state *more) {
   }
   rill_scope_close(scope);
   return !rill_error(state->ctx);
+}
+
+/* ---- packed texts ---- */
+
+bool rill_state_pack(rill_state *state, int64_t sequences, const int64_t *offsets) {
+  if (!state || rill_error(state->ctx)) return false;
+  for (int64_t i = 0; i <= sequences && sequences > 0; i++)
+    if (offsets[i] < (i ? offsets[i - 1] : 0) || (i == 0 && offsets[0] != 0)) sequences = -1;
+  if (sequences < 1) {
+    rill_fail(state->ctx, RILL_ERROR_ARGUMENT,
+              "rill_state_pack: there must be a sequence, and offsets that begin with 0 and never "
+              "fall");
+    return false;
+  }
+  rill_state_reset(state);
+  rill_owned_free(state->ctx, state->offsets);
+  state->sequences = 0;
+  state->offsets = rill_owned_alloc(state->ctx, (size_t)(sequences + 1) * sizeof *offsets);
+  if (!state->offsets) return false;
+  memcpy(state->offsets, offsets, (size_t)(sequences + 1) * sizeof *offsets);
+  state->sequences = sequences;
+  return true;
+}
+
+rill_packing rill_state_packing(const rill_state *state) {
+  return state ? (rill_packing){state->sequences, state->offsets} : (rill_packing){0};
+}
+
+void *rilli_state_memory(rill_state *state, size_t bytes) {
+  if (bytes > state->memory_bytes) {
+    rill_owned_free(state->ctx, state->memory);
+    state->memory = rill_owned_alloc(state->ctx, bytes);
+    state->memory_bytes = state->memory ? bytes : 0;
+  }
+  return state->memory;
 }

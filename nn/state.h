@@ -54,7 +54,28 @@ bool rill_state_select(rill_state *state, int64_t count, const int64_t *rows);
  * error, when they are not of the same model. */
 bool rill_state_append(rill_state *state, const rill_state *more);
 
+/* ---- packed texts: one after the other in one row, each read from its own beginning ----
+ *
+ *   rill_state *packed = rill_state_new(ctx);
+ *   rill_state_pack(packed, sequences, offsets);
+ *   loss = rill_lm_loss_state(lm, ids, targets, packed);       ids [1, T]
+ *
+ * Nothing of one text is seen by the next: losses and gradients are those of the texts apart. Such
+ * a state remembers nothing and does not advance, and gradients flow. */
+
+/* Text i is tokens offsets[i] .. offsets[i + 1] - 1; offsets [sequences + 1] begin with 0 and never
+ * fall. They are copied; what was packed before must have had its backward. False, and an error,
+ * for other offsets. */
+bool rill_state_pack(rill_state *state, int64_t sequences, const int64_t *offsets);
+
 /* ---- for layers ---- */
+
+/* The texts of a packed state; sequences = 0 for one that is not, and for NULL. */
+typedef struct {
+  int64_t sequences;
+  const int64_t *offsets;
+} rill_packing;
+rill_packing rill_state_packing(const rill_state *state);
 
 /* The tensor of that name; NULL at the beginning. Names are paths, "block.3.mixer.s". An error when
  * its shape is not `shape`, because the state is of another model or batch. */

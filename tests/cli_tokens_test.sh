@@ -47,6 +47,18 @@ done
 [ "$(field tokens < "$work/whole.json")" -lt $((size / 2)) ] || fail "pieces are no longer than bytes"
 [ -n "$(examples/generate --model "$work/whole" --prompt 'Line 7' --length 20 --no-echo)" ] || fail "generate"
 
+# Documents read apart: every file of a folder is one. The update is another, also when it is resumed and recomputed.
+mkdir "$work/files"
+for i in $(seq 1 120); do echo "File $i of many, with the number $((i * 7919 % 1000)) in it." > "$work/files/$i"; done
+train through --data "$work/files" --steps 8 --save-every 0
+train packed --data "$work/files" --steps 8 --save-every 0 --packed
+cmp -s "$work/through/step-00000008/model.safetensors" "$work/packed/step-00000008/model.safetensors" && fail "--packed does nothing"
+train again --data "$work/files" --steps 4 --save-every 0 --packed --schedule constant --warmup 0 --recompute -1
+train again --data "$work/files" --steps 8 --save-every 0 --packed --schedule constant --warmup 0 --resume
+train steady --data "$work/files" --steps 8 --save-every 0 --packed --schedule constant --warmup 0
+cmp "$work/again/step-00000008/model.safetensors" "$work/steady/step-00000008/model.safetensors" || fail "packed and resumed"
+examples/evaluate --model "$work/packed" --data "$work/files" --seq 64 --packed --json | grep -q bits_per_byte || fail "evaluate --packed"
+
 # Shards as llm.c writes them: magic 20240520, version 1, count, zeros up to 1024 bytes, then 2 bytes a token.
 mkdir "$work/shards"
 for name in train val; do
@@ -64,6 +76,7 @@ examples/evaluate --model "$work/numbers" --data "$work/shards/x_val_0.bin" --js
 
 expect "'bqe:400' is no tokenizer" examples/pretrain --data "$work/text" --tokenizer bqe:400 --out "$work/x"
 expect "cannot be trained on this text" examples/pretrain --data "$work/text" --tokenizer bpe:30000 --out "$work/x"
+expect "documents cannot be told apart" examples/pretrain --data "$work/shards" --packed --layers 1 --width 32 --heads 2 --out "$work/x"
 expect "holds tokens already" examples/pretrain --data "$work/shards" --tokenizer bpe:400 --out "$work/x"
 head -c 3000 "$work/shards/x_val_0.bin" > "$work/cut.bin"
 expect "its header says 20000 tokens" examples/pretrain --data "$work/cut.bin" --out "$work/x"

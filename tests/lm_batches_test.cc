@@ -5,6 +5,7 @@
 #include <set>
 #include <vector>
 
+#include "examples/lm/model.h"
 #include "tests/lm_util.h"
 
 namespace {
@@ -177,6 +178,14 @@ TEST_F(LmBatches, TokensOfAnyWidthAreRead) {
   EXPECT_EQ(y[98], 60099);
   EXPECT_EQ(x[99], 100000);
   EXPECT_EQ(y[2 * 99 - 1], 100099);
+}
+
+TEST(LmDocumentOffsets, RowsAndTheTokensThatEndADocument) {
+  const std::vector<int32_t> tokens = {1, 2, 0, 4, /* */ 0, 6, 7, 0, /* */ 9, 9, 9, 9};
+  std::vector<int64_t> offsets(13);
+  ASSERT_EQ(lm_document_offsets(tokens.data(), 3, 4, 0, offsets.data()), 5);
+  offsets.resize(6);
+  EXPECT_EQ(offsets, (std::vector<int64_t>{0, 2, 4, 7, 8, 12}));
 }
 
 TEST_F(LmBatches, ShortTextsSayWhatTheyNeed) {

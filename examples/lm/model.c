@@ -11,6 +11,7 @@
 #include "examples/lm/batches.h"
 #include "examples/lm/checkpoint.h"
 #include "ops/ops.h"
+#include "tensor/io.h"
 
 bool lm_context_open(rill_context **ctx, const char *device, int64_t threads, int64_t seed,
                      char *err) {
@@ -36,6 +37,7 @@ bool lm_model_new(lm_model *model, rill_context *ctx, const rill_lm_config *conf
                   rill_dtype dtype) {
   model->ctx = ctx;
   model->tokenizer = NULL;
+  model->packed = NULL;
   model->net = rill_module_new_with(ctx, rill_lm_module_opts(config, dtype));
   model->lm = rill_lm_new(model->net, config);
   return model->lm && !rill_error(ctx);
@@ -88,8 +90,44 @@ bool lm_model_load(lm_model *model, rill_context *ctx, const char *path) {
 
 void lm_model_close(lm_model *model) {
   lm_tokenizer_free(model->tokenizer);
+  rill_state_free(model->packed);
   *model = (lm_model){0};
 }
+
+/* ---- documents apart ---- */
+
+bool lm_model_pack(lm_model *model, char *err) {
+  if (!model->tokenizer || lm_tokenizer_end(model->tokenizer) < 0)
+    return lm_fail(err,
+                   "documents cannot be told apart: no token of these ends one (see --end-token)");
+  model->packed = rill_state_new(model->ctx);
+  return model->packed || lm_fail(err, "%s", rill_error(model->ctx));
+}
+
+int64_t lm_document_offsets(const int32_t *tokens, int64_t B, int64_t T, int32_t end,
+                            int64_t *offsets) {
+  int64_t count = 0;
+  for (int64_t i = 0; i < B * T; i++)
+    if (i % T == 0 || tokens[i] == end) offsets[count++] = i;
+  offsets[count] = B * T;
+  return count;
+}
+
+rill_tensor *lm_model_loss(const lm_model *model, rill_tensor *ids, rill_tensor *targets,
+                           const int32_t *tokens) {
+  if (!model->packed) return rill_lm_loss(model->lm, ids, targets);
+  const int64_t B = rill_size(ids, 0), T = rill_size(ids, 1);
+  int64_t *offsets = rill_alloc(model->ctx, (size_t)(B * T + 1) * sizeof *offsets);
+  if (!offsets) return ids;
+  int64_t n = lm_document_offsets(tokens, B, T, lm_tokenizer_end(model->tokenizer), offsets);
+  rill_state_pack(model->packed, n, offsets);
+  rill_free(model->ctx, offsets);
+  rill_shape row = RILL_SHAPE(1, B * T);
+  return rill_lm_loss_state(model->lm, rill_reshape(ids, row), rill_reshape(targets, row),
+                            model->packed);
+}
+
+/* ---- measuring ---- */
 
 /* Sum of the loss over `count` windows from where b stands. */
 static double batch_nats(const lm_model *model, lm_batches *b, int64_t count, int32_t *buffer) {
@@ -98,7 +136,7 @@ static double batch_nats(const lm_model *model, lm_batches *b, int64_t count, in
   rill_scope *scope = rill_scope_open_no_grad(model->ctx);
   rill_tensor *ids = rill_from(model->ctx, RILL_I32, RILL_SHAPE(count, b->seq), buffer);
   rill_tensor *targets = rill_from(model->ctx, RILL_I32, RILL_SHAPE(count, b->seq), buffer + n);
-  double nats = rill_item(rill_lm_loss(model->lm, ids, targets)) * (double)n;
+  double nats = rill_item(lm_model_loss(model, ids, targets, buffer)) * (double)n;
   rill_scope_close(scope);
   return nats;
 }

@@ -16,6 +16,7 @@ typedef struct {
   rill_module *net;
   rill_lm *lm;
   lm_tokenizer *tokenizer;
+  rill_state *packed; /* lm_model_pack; NULL = windows are read through */
 } lm_model;
 
 /* A context for --device ("cpu", "cuda", or "auto": a GPU if there is one), --threads and --seed,
@@ -37,6 +38,19 @@ bool lm_model_load(lm_model *model, rill_context *ctx, const char *path);
 /* The same in the dtype of --dtype: "f32", "bf16", or "auto": f32 on a CPU, as stored on a GPU. */
 bool lm_model_load_as(lm_model *model, rill_context *ctx, const char *path, const char *dtype);
 void lm_model_close(lm_model *model);
+
+/* From now on every document is read from its own beginning, in training and measuring: within a
+ * window, too, nothing is carried over a token that ends one. That token is the first that the next
+ * document's reader sees, so every token is still predicted. False when the tokenizer has no such
+ * token. */
+bool lm_model_pack(lm_model *model, char *err);
+/* Mean cross entropy of windows: ids and targets i32 [B, T], and `tokens`, the ids on the host. */
+rill_tensor *lm_model_loss(const lm_model *model, rill_tensor *ids, rill_tensor *targets,
+                           const int32_t *tokens);
+/* Where the documents of B windows of T tokens begin, and the end: at most B T + 1 offsets, whose
+ * number less one is returned. `end` is the token that ends a document. */
+int64_t lm_document_offsets(const int32_t *tokens, int64_t B, int64_t T, int32_t end,
+                            int64_t *offsets);
 
 /* How well a model predicts a text. */
 typedef struct {

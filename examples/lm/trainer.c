@@ -20,6 +20,7 @@
 
 #include "examples/lm/checkpoint.h"
 #include "examples/lm/events.h"
+#include "examples/lm/loader.h"
 #include "examples/lm/runlog.h"
 #include "tensor/capture.h"
 
@@ -36,12 +37,13 @@ typedef struct {
   const lm_trainer_opts *opts;
   lm_progress *progress;
   rill_optim *opt;
-  lm_batches data;
+  lm_batches data;   /* the loader's, once it runs */
+  lm_loader *loader; /* makes the next step's windows */
   const lm_corpus *corpus;
   lm_run_state state;
   lm_runlog log;
   lm_events events;
-  int32_t *buffer;                     /* [2, accumulate, batch, seq] */
+  const int32_t *windows;              /* [2, accumulate, batch, seq] of this step */
   float *value;                        /* [accumulate] */
   rill_tensor *ids, *targets, *losses; /* i32 [accumulate, batch, seq] and f32 [accumulate] */
   rill_capture *capture;               /* of `update`; NULL = it is called */
@@ -59,7 +61,8 @@ static void update(void *user) {
   const lm_trainer_opts *o = l->opts;
   for (int64_t i = 0; i < o->accumulate; i++) {
     rill_scope *scope = rill_scope_open(l->model->ctx);
-    rill_tensor *loss = rill_lm_loss(l->model->lm, part(l->ids, i), part(l->targets, i));
+    rill_tensor *loss = lm_model_loss(l->model, part(l->ids, i), part(l->targets, i),
+                                      l->windows + i * o->batch * o->seq);
     rill_backward(rill_scale(loss, 1 / (double)o->accumulate));
     rill_assign(part(l->losses, i), loss);
     rill_scope_close(scope);
@@ -67,14 +70,25 @@ static void update(void *user) {
   rill_optim_step_clipped(l->opt, o->clip);
 }
 
-static lm_record one_step(loop *l) {
+/* The windows of a step: input, and shifted by one token, target. */
+static bool fill(void *user, int32_t *windows, char *err) {
+  loop *l = user;
+  int64_t count = l->opts->accumulate * l->opts->batch;
+  (void)err;
+  lm_batches_next(&l->data, count, windows, windows + count * l->opts->seq);
+  return true;
+}
+
+/* False, and why in err, when there are no windows. */
+static bool one_step(loop *l, lm_record *record, char *err) {
   const lm_trainer_opts *o = l->opts;
   double start = lm_now(), loss = 0;
   double lr = rill_schedule_at(&o->schedule, l->state.step);
   int64_t windows = o->accumulate * o->batch, n = windows * o->seq;
-  lm_batches_next(&l->data, windows, l->buffer, l->buffer + n);
-  rill_write(l->ids, l->buffer, (size_t)n * sizeof *l->buffer);
-  rill_write(l->targets, l->buffer + n, (size_t)n * sizeof *l->buffer);
+  l->windows = lm_loader_next(l->loader, err);
+  if (!l->windows) return false;
+  rill_write(l->ids, l->windows, (size_t)n * sizeof *l->windows);
+  rill_write(l->targets, l->windows + n, (size_t)n * sizeof *l->windows);
   rill_optim_set_lr(l->opt, lr);
   if (l->capture)
     rill_replay(l->capture);
@@ -84,15 +98,16 @@ static lm_record one_step(loop *l) {
   for (int64_t i = 0; i < o->accumulate; i++) loss += (double)l->value[i] / (double)o->accumulate;
   rill_optim_report report = rill_optim_status(l->opt);
   l->state.step++;
-  l->state.position = l->data.position;
-  return (lm_record){.step = l->state.step,
-                     .loss = loss,
-                     .norm = report.grad_norm,
-                     .lr = lr,
-                     .seconds = lm_now() - start,
-                     .tokens = n,
-                     .validation = (double)NAN,
-                     .skipped = report.skipped_in_row > 0};
+  l->state.position += windows;
+  *record = (lm_record){.step = l->state.step,
+                        .loss = loss,
+                        .norm = report.grad_norm,
+                        .lr = lr,
+                        .seconds = lm_now() - start,
+                        .tokens = n,
+                        .validation = (double)NAN,
+                        .skipped = report.skipped_in_row > 0};
+  return true;
 }
 
 /* What update works on; false without memory. */
@@ -100,25 +115,26 @@ static bool make_room(loop *l, char *err) {
   const lm_trainer_opts *o = l->opts;
   rill_context *ctx = l->model->ctx;
   rill_shape tokens = RILL_SHAPE(o->accumulate, o->batch, o->seq);
-  l->buffer = lm_alloc(2 * o->accumulate * o->batch * o->seq, sizeof *l->buffer, err);
-  l->value = l->buffer ? lm_alloc(o->accumulate, sizeof *l->value, err) : NULL;
+  l->value = lm_alloc(o->accumulate, sizeof *l->value, err);
   if (!l->value) return false;
   l->ids = rill_keep(rill_zeros(ctx, RILL_I32, tokens));
   l->targets = rill_keep(rill_zeros(ctx, RILL_I32, tokens));
   l->losses = rill_keep(rill_zeros(ctx, RILL_F32, RILL_SHAPE(o->accumulate)));
-  if (o->capture) l->capture = rill_capture_new(ctx, update, l);
+  if (o->capture && !l->model->packed) l->capture = rill_capture_new(ctx, update, l);
   l->turn = rill_scope_open(ctx);
-  return !rill_error(ctx) || lm_fail(err, "%s", rill_error(ctx));
+  if (rill_error(ctx)) return lm_fail(err, "%s", rill_error(ctx));
+  l->loader = lm_loader_new(fill, l, 2 * o->accumulate * o->batch * o->seq, err);
+  return l->loader != NULL;
 }
 
 static void release_room(loop *l) {
+  lm_loader_free(l->loader);
   rill_scope_close(l->turn);
   rill_capture_free(l->capture);
   rill_drop(l->losses);
   rill_drop(l->targets);
   rill_drop(l->ids);
   free(l->value);
-  free(l->buffer);
 }
 
 static bool save(loop *l) {
@@ -206,7 +222,11 @@ static lm_trainer_exit run(loop *l, lm_trainer_result *result, char *err) {
       break;
     }
     if (!rill_scope_reset(l->turn)) break;
-    lm_record record = one_step(l);
+    lm_record record;
+    if (!one_step(l, &record, err)) {
+      code = LM_FAILED;
+      break;
+    }
     if (rill_error(l->model->ctx)) break;
     result->tokens += record.tokens;
     code = after_step(l, &record, result, err);

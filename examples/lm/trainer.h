@@ -24,7 +24,8 @@ typedef struct {
   int64_t validation_tokens; /* how much of the held-out stream is read each time */
   int64_t save_every, keep;  /* checkpoints; 0 = only at the end, -1 = never */
   const char *out;           /* the run's folder */
-  bool capture;              /* launch an update as one (tensor/capture.h); the same bits */
+  bool capture;              /* launch an update as one (tensor/capture.h); the same bits. Not with
+                                packed documents, which lie elsewhere in every batch */
   uint64_t seed, fingerprint;
   bool resume;
   double stop_after; /* seconds after which the run stops as if interrupted; 0 = never */
