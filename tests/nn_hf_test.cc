@@ -33,7 +33,9 @@ const char *const FOLDERS[] = {"gated_deltanet",
                                "mamba2",
                                "mamba2_variant",
                                "transformer",
-                               "linear_attn"};
+                               "linear_attn",
+                               "rill_rdn",
+                               "rill_rla_variant"};
 
 std::string stored(const std::string &name) { return "tests/data/hf/" + name; }
 
@@ -154,7 +156,8 @@ TEST_F(Hf, GoesOutAsItCame) {
     SCOPED_TRACE(name);
     std::string folder = temporary(std::string("out_") + name);
     rill_lm *lm = load(stored(name));
-    save(lm, folder, {.naming = RILL_NAMING_FLA});
+    bool own = std::string(name).rfind("rill_", 0) == 0;
+    save(lm, folder, {.naming = own ? RILL_NAMING_HF : RILL_NAMING_FLA});
     expect_same_parameters(lm, load(folder));
     struct stat single;
     if (stat((stored(name) + "/model.safetensors").c_str(), &single) != 0) continue;

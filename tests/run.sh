@@ -28,7 +28,8 @@ labels() {  # labels QUERY
   }
 }
 labels 'tests(//...) except attr(tags, "manual", //...)' > "$work/all" || exit 1
-grep -vx '//tests:dist_test' "$work/all" > "$work/checked"
+release='//tests:\(dist\|python\)_test'  # about the library as it is installed
+grep -vx "$release" "$work/all" > "$work/checked"
 
 run_tests() {  # run_tests NAME LABELS-FILE BAZEL-OPTION...
   local name=$1 file=$2 rc=0
@@ -41,17 +42,17 @@ run_tests() {  # run_tests NAME LABELS-FILE BAZEL-OPTION...
 
 # What is installed is built for itself below; sanitizers do not go with a shared library.
 apart=(-//:rill_dist -//:librill.so)
-if [ -n "$needs" ]; then apart+=(-//tests:dist_test); fi
+if [ -n "$needs" ]; then apart+=(-//tests:dist_test -//tests:python_test); fi
 echo "Building everything"
 "$bazel" build --keep_going ${mode[@]+"${mode[@]}"} "$@" -- //... "${apart[@]}" || status=1
 echo "Running the tests"
 run_tests checked "$work/checked" ${mode[@]+"${mode[@]}"} "$@"
 if [ -z "$needs" ]; then
   echo "Building the library to install, and trying it"
-  echo //tests:dist_test > "$work/release"
+  grep -x "$release" "$work/all" > "$work/release"
   run_tests release "$work/release" "$@"
 else
-  grep -vx '//tests:dist_test' "$work/all" > "$work/kept" && mv "$work/kept" "$work/all"
+  grep -vx "$release" "$work/all" > "$work/kept" && mv "$work/kept" "$work/all"
 fi
 
 # Every test that Bazel reports names the XML of this run, fresh or cached. A test without one did not

@@ -24,6 +24,7 @@ for file; do
       headers+=("$file")
       install -D -m 644 "$file" "$root/include/rill/$file" ;;
     *.a | *.so) install -m 644 "$file" "$root/lib/${file##*/}" ;;
+    examples/python/*) install -D -m 644 "$file" "$root/share/rill/python/${file##*/}" ;;
     examples/*) install -m 644 "$file" "$root/share/rill/examples/${file##*/}" ;;
     *) install -m 644 "$file" "$root/${file##*/}" ;;
   esac

@@ -19,6 +19,7 @@ libmd-dev               /usr/include/sha2.h                        SHA-256
 libmicrohttpd-dev       /usr/include/microhttpd.h                  HTTP, for the program that serves a model
 libsentencepiece-dev    /usr/include/sentencepiece_processor.h     tokenizers
 googletest              /usr/src/googletest/googletest/src         the test framework
+python3-numpy           /usr/lib/python3/dist-packages/numpy       the test of the Python module
 pkg-config              PATH:pkg-config                            finds the installed library in a test
 curl                    PATH:curl                                  talks to the server in a test
 EOF

@@ -6,10 +6,11 @@
 Each is tiny, randomly initialised, and written by save_pretrained(); logits.safetensors beside it
 holds token ids and the logits that fla's model gives for them in f32. fla's kernels need a GPU, so
 they are replaced here by the same package's CPU references (fla/ops/*/naive.py) and its norms and
-convolutions by their definitions; the layers and models themselves are fla's. An argument
---read FOLDER instead prints how far the logits of the checkpoints below FOLDER (each with a
-logits.safetensors of Rill's) are from what fla computes for them.
+convolutions by their definitions; the layers and models themselves are fla's. The folders rill_*
+are of examples/python/modeling_rill.py. An argument --read FOLDER instead prints how far the logits
+of the checkpoints below FOLDER (as ours.py writes them) are from what fla computes for them.
 """
+import json
 import sys
 import warnings
 from pathlib import Path
@@ -49,6 +50,9 @@ from fla.ops.gla.naive import naive_recurrent_gla  # noqa: E402
 from fla.ops.linear_attn.naive import naive_chunk_linear_attn  # noqa: E402
 from fla.ops.retention.naive import naive_retention  # noqa: E402
 from safetensors.torch import load_file, save_file  # noqa: E402
+
+sys.path.insert(0, str(Path(__file__).parents[3] / "examples" / "python"))
+import modeling_rill  # noqa: E402
 
 # ---- what the kernels compute ----
 
@@ -189,6 +193,18 @@ CHECKPOINTS = {
     "linear_attn": ("LinearAttention", dict(MLP, num_heads=2, feature_map="elu"), {}),
 }
 
+# Models of examples/python/modeling_rill.py: the configuration is Rill's.
+OWN = dict(vocab=VOCAB, width=16, layers=2, heads=2, key_size=8, value_size=8, hidden=24, mlp=True, tied=False,
+           norm_eps=1e-6, decay="token", write="delta", beta=True, residual="fitted", gamma="own", clip="hard",
+           clip_at=1.0, output="gated", feature="silu", qk_norm=True, qk_scale=False, rotary=False, conv=0,
+           conv_bias=False, value_silu=False, key_groups=2, step_gate=False, beta_max=1.0, decay_rank=16, skip=False,
+           normaliser=False, output_norm="rms", gate=True, gate_first=False)
+OWN_CHECKPOINTS = {
+    "rill_rdn": dict(OWN, model="rdn"),
+    "rill_rla_variant": dict(OWN, model="rla", write="add", clip="tanh", clip_at=0.5, residual="stateless", conv=3,
+                             conv_bias=True, key_groups=1, rotary=True, tied=True, skip=True, output_norm="group"),
+}
+
 
 def stir(model):
     """Norm weights, biases and the like begin as constants; here they must show when misplaced."""
@@ -219,6 +235,19 @@ def make(folder, kind, config, ways):
     print(f"{folder.name:24} {size:7} bytes, logits up to {y.abs().max():.2f}")
 
 
+def make_own(folder, config):
+    torch.manual_seed(sum(map(ord, folder.name)))
+    model = modeling_rill.RillForCausalLM(config).eval()
+    for name, p in model.named_parameters():
+        p.data = p.data + 0.3 * torch.randn_like(p)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps({"model_type": "rill", "rill": config}, indent=1) + "\n")
+    save_file(model.state_dict(), folder / "model.safetensors", metadata={"format": "pt"})
+    ids = torch.randint(VOCAB, (1, TOKENS))
+    with torch.no_grad():
+        save_file({"ids": ids.int(), "logits": model(ids)}, folder / "logits.safetensors")
+
+
 def read(folder):
     """The checkpoint as fla loads it, and the largest difference of its logits from those beside it."""
     expected = load_file(folder / "logits.safetensors")
@@ -233,9 +262,11 @@ def read(folder):
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--read"]:
-        for config in sorted(Path(sys.argv[2]).glob("*/config.json")):
-            print(f"{config.parent.name:24} {read(config.parent):.2e}")
+        for file in sorted(Path(sys.argv[2]).glob("*/logits.safetensors")):
+            print(f"{file.parent.name:24} {read(file.parent):.2e}")
     else:
         here = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent
         for name, (kind, config, ways) in CHECKPOINTS.items():
             make(here / name, kind, config, ways)
+        for name, config in OWN_CHECKPOINTS.items():
+            make_own(here / name, config)
