@@ -84,6 +84,7 @@ static bool convert(const char *in, const char *out, char *err) {
   if (!done) lm_fail(err, "%s", rill_error(ctx));
   done = done && copy_tokenizer(in, out, err);
   if (done) report(ctx, model.lm, out);
+  lm_model_close(&model);
   rill_context_free(ctx);
   return done;
 }

@@ -56,29 +56,36 @@ static bool deal(const rilli_stored_tensor *stored, rill_tensor *x) {
   return true;
 }
 
+/* The file that has the tensor, in the shape that the model needs, and its entry there. */
+static rill_safetensors *find_tensor(const rilli_naming *n, const rilli_shards *shards,
+                                     const rilli_stored_tensor *stored,
+                                     rill_safetensors_entry *entry) {
+  const rilli_hf_tensor *names = &stored->names;
+  rill_safetensors *file = rilli_shards_find(shards, names->name, entry);
+  if (!file && names->other[0]) file = rilli_shards_find(shards, names->other, entry);
+  if (!file) {
+    rill_fail(shards->ctx, RILL_ERROR_FILE, "%s/%s: tensor '%s' is missing", n->folder,
+              shards->name[0], names->name);
+    return NULL;
+  }
+  if (rill_shape_equal(entry->shape, stored->shape) && rill_dtype_is_float(entry->dtype))
+    return file;
+  rill_fail(shards->ctx, RILL_ERROR_FILE, "%s: tensor '%s' is %s %s; the model needs %s", n->folder,
+            entry->name, rill_dtype_name(entry->dtype), rill_shape_print(entry->shape).text,
+            rill_shape_print(stored->shape).text);
+  return NULL;
+}
+
 static bool load_tensor(const rilli_naming *n, const rilli_shards *shards,
                         const rilli_stored_tensor *stored) {
-  rill_context *ctx = shards->ctx;
-  const rilli_hf_tensor *names = &stored->names;
   rill_safetensors_entry entry;
-  rill_safetensors *file = rilli_shards_find(shards, names->name, &entry);
-  if (!file && names->other[0]) file = rilli_shards_find(shards, names->other, &entry);
-  if (!file) {
-    rill_fail(ctx, RILL_ERROR_FILE, "%s/%s: tensor '%s' is missing", n->folder, shards->name[0],
-              names->name);
-    return false;
-  }
-  if (!rill_shape_equal(entry.shape, stored->shape) || !rill_dtype_is_float(entry.dtype)) {
-    rill_fail(ctx, RILL_ERROR_FILE, "%s: tensor '%s' is %s %s; the model needs %s", n->folder,
-              entry.name, rill_dtype_name(entry.dtype), rill_shape_print(entry.shape).text,
-              rill_shape_print(stored->shape).text);
-    return false;
-  }
-  rill_scope *scope = rill_scope_open_no_grad(ctx);
+  rill_safetensors *file = find_tensor(n, shards, stored, &entry);
+  if (!file) return false;
+  rill_scope *scope = rill_scope_open_no_grad(shards->ctx);
   rill_tensor *x = rill_safetensors_get(file, entry.name);
   bool done = !rill_is_void(x) && deal(stored, x);
   rill_scope_close(scope);
-  return done && !rill_error(ctx);
+  return done && !rill_error(shards->ctx);
 }
 
 /* Tensors that files have beside the parameters: the output layer that is tied to the embedding,
@@ -113,19 +120,41 @@ static bool check_rest(const rilli_naming *n, const rilli_shards *shards, rill_p
   return true;
 }
 
-static bool load_weights(const rilli_naming *n, rill_context *ctx, rill_parameters params) {
-  rilli_shards shards;
-  bool done = rilli_shards_open(&shards, ctx, n->folder);
-  int64_t loaded = 0;
+/* Compares names and shapes with a model that has no memory: a configuration of absurd sizes is
+ * refused before anything of that size is made. */
+static bool check_weights(const rilli_naming *n, const rilli_shards *shards,
+                          const rill_lm_config *config) {
+  rill_context *other = rill_context_new((rill_context_opts){.on_error = RILL_CONTINUE});
+  if (!other) {
+    rill_fail(shards->ctx, RILL_ERROR_MEMORY, "%s: no memory for a model of its size", n->folder);
+    return false;
+  }
+  rill_module *net = rill_module_new_with(other, (rill_module_opts){.shapes_only = true});
+  bool done = rill_lm_new(net, config) != NULL;
+  int64_t found = 0;
+  rill_parameters params = rill_params(net);
+  for (int64_t i = 0; done && i < params.count; i++) {
+    rilli_stored_tensor stored;
+    rill_safetensors_entry entry;
+    done = rilli_stored_find(n, params, &params.at[i], &stored);
+    if (!done || stored.piece[0] != &params.at[i]) continue;
+    done = find_tensor(n, shards, &stored, &entry) != NULL;
+    found++;
+  }
+  done = done && check_rest(n, shards, params, found);
+  if (rill_error(other)) rill_fail(shards->ctx, RILL_ERROR_FILE, "%s", rill_error(other));
+  rill_context_free(other);
+  return done;
+}
+
+static bool load_weights(const rilli_naming *n, const rilli_shards *shards,
+                         rill_parameters params) {
+  bool done = true;
   for (int64_t i = 0; done && i < params.count; i++) {
     rilli_stored_tensor stored;
     done = rilli_stored_find(n, params, &params.at[i], &stored);
-    if (!done || stored.piece[0] != &params.at[i]) continue;
-    done = load_tensor(n, &shards, &stored);
-    loaded++;
+    if (done && stored.piece[0] == &params.at[i]) done = load_tensor(n, shards, &stored);
   }
-  done = done && check_rest(n, &shards, params, loaded);
-  rilli_shards_close(&shards);
   return done;
 }
 
@@ -149,13 +178,17 @@ static bool read_config(rill_context *ctx, const char *folder, rill_lm_config *c
 rill_lm *rill_lm_load(rill_context *ctx, const char *folder, rill_dtype dtype) {
   rill_lm_config config;
   rilli_naming n = {.folder = folder};
+  rilli_shards shards;
   if (!read_config(ctx, folder, &config, &n.model)) return NULL;
-  rill_module *net = rill_module_new_with(ctx, rill_lm_module_opts(&config, dtype));
-  rill_lm *f = rill_lm_new(net, &config);
-  if (!f) return NULL;
   n.gated = config.parts.gate;
   n.tied = config.tied;
-  return load_weights(&n, ctx, rill_params(net)) ? f : NULL;
+  rill_lm *f = NULL;
+  bool done = rilli_shards_open(&shards, ctx, folder) && check_weights(&n, &shards, &config);
+  if (done)
+    f = rill_lm_new(rill_module_new_with(ctx, rill_lm_module_opts(&config, dtype)), &config);
+  done = f && load_weights(&n, &shards, rill_params(f->module));
+  rilli_shards_close(&shards);
+  return done ? f : NULL;
 }
 
 bool rill_lm_stored_dtype(rill_context *ctx, const char *folder, rill_dtype *dtype) {

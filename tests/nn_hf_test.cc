@@ -322,6 +322,14 @@ TEST_F(Hf, WrongTensorsAreNamed) {
     std::string message = refusal(folder);
     EXPECT_NE(message.find(c.message), std::string::npos) << message << "\nnot: " << c.message;
   }
+  // Sizes that no machine has are refused by the shapes of the file, before memory is asked for.
+  for (const char *size : {"\"vocab_size\": 1000000000", "\"vocab_size\": 2"}) {
+    folder = edited("gated_deltanet", "\"vocab_size\": 48", size);
+    write_file(folder + "/model.safetensors", whole);
+    EXPECT_NE(refusal(folder).find("'model.embeddings.weight' is f32 [48, 16]; the model needs ["),
+              std::string::npos)
+        << refusal(folder);
+  }
   // An output layer beside a tied embedding says nothing new.
   folder =
       edited("gated_deltanet", "\"tie_word_embeddings\": false", "\"tie_word_embeddings\": true");
