@@ -25,6 +25,10 @@ same() {  # same OUT
 
 train whole || { cat "$work/log"; fail "the run that is not killed"; }
 [ -s "$work/whole/report.html" ] || fail "there is no report"
+lowest=$(sed -n 's/.*"step": *\([0-9]*\).*"validation": *\([0-9.]*\).*/\2 \1/p' "$work/whole/log.jsonl" | sort -g | sed -n '1s/.* //p')
+cmp "$work/whole/best/model.safetensors" "$(printf '%s/whole/step-%08d/model.safetensors' "$work" "$lowest")" ||
+  fail "best is not the checkpoint of the lowest validation loss ($lowest)"
+examples/evaluate --model "$work/whole/best" --data "$work/text" --bytes 2048 > /dev/null || fail "best cannot be evaluated"
 
 # No checkpoint yet: resuming is an error, not a new beginning.
 mkdir "$work/empty"

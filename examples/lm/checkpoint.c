@@ -142,6 +142,17 @@ bool lm_checkpoint_save(const char *out, const lm_run_state *state, int64_t keep
   return done;
 }
 
+bool lm_checkpoint_save_best(const char *out, const lm_run_state *state, const rill_lm *lm) {
+  char folder[LM_PATH_SIZE], err[LM_ERROR_SIZE];
+  snprintf(folder, sizeof folder, "%.*s/best", LM_PATH_SIZE - 80, out);
+  if (!lm_make_folder(folder, err) ||
+      (state->tokenizer && !lm_tokenizer_save(state->tokenizer, folder, err))) {
+    rill_fail(rill_module_context(state->net), RILL_ERROR_FILE, "%s", err);
+    return false;
+  }
+  return rill_lm_save(lm, folder, (rill_lm_save_opts){.naming = RILL_NAMING_RILL});
+}
+
 /* ---- loading ---- */
 
 static bool number(rill_safetensors *file, const char *key, uint64_t *value) {

@@ -7,6 +7,8 @@
  *                     training.safetensors  the optimizer's state; step, data position, random
  * stream in its metadata
  *
+ *   OUT/best/                     config.json and model.safetensors of the lowest validation loss
+ *
  * `latest` moves only when everything before it is on disk; older checkpoints are deleted after
  * that. */
 #ifndef RILL_EXAMPLES_LM_CHECKPOINT_H_
@@ -38,6 +40,10 @@ typedef struct {
  * Errors are recorded in the context of the net; the checkpoints that were there are as they were.
  */
 bool lm_checkpoint_save(const char *out, const lm_run_state *state, int64_t keep);
+
+/* Writes the model alone, weights and tokenizer, to the folder "best" of the run, in the place of
+ * the one before. Errors as above. */
+bool lm_checkpoint_save_best(const char *out, const lm_run_state *state, const rill_lm *lm);
 
 /* Loads the latest checkpoint of a run folder into net, opt and the numbers of `state`, whose net
  * and optimizer must be of the same configuration. An error when there is none, or when its

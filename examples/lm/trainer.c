@@ -191,7 +191,12 @@ static lm_trainer_exit after_step(loop *l, lm_record *record, lm_trainer_result 
                           m, err))
       return LM_FAILED;
     record->validation = m->nats;
-    if (record->validation < l->state.best) l->state.best = record->validation;
+    bool best = record->validation < l->state.best;
+    if (best) l->state.best = record->validation;
+    if (best && o->save_every >= 0 && !lm_checkpoint_save_best(o->out, &l->state, l->model->lm)) {
+      lm_fail(err, "%s", rill_error(l->model->ctx));
+      return LM_FAILED;
+    }
     char bits[48] = "";
     if (m->bytes) snprintf(bits, sizeof bits, ", %.4f bits per byte", lm_measure_bits(m));
     lm_progress_note(l->progress, "step %" PRId64 " | validation %.4f nats%s", record->step,
