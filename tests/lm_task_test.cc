@@ -200,11 +200,11 @@ TEST(LmTask, NeedlesAreWhereDepthSays) {
         Example e = make("needle", s, i);
         ASSERT_EQ(e.asked(), std::vector<size_t>{255});
         int32_t key = e.input[255];
-        size_t place = (size_t)std::lrint(depth * 83);
+        size_t at = 2 + 3 * (size_t)std::lrint(depth * 83);  // 254 = 2 + 84 places of 3
         EXPECT_EQ(e.input[254], 0);
-        EXPECT_EQ(e.input[3 * place], 1);
-        EXPECT_EQ(e.input[3 * place + 1], key);
-        EXPECT_EQ(e.input[3 * place + 2], e.target[255]);
+        EXPECT_EQ(e.input[at], 1);
+        EXPECT_EQ(e.input[at + 1], key);
+        EXPECT_EQ(e.input[at + 2], e.target[255]);
         int64_t needles = 0, same = 0;
         for (size_t t = 0; t < 254; t++) needles += e.input[t] == 1, same += e.input[t] == key;
         EXPECT_EQ(needles, pairs);
