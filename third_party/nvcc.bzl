@@ -41,7 +41,10 @@ def _cuda_library_impl(ctx):
     context = deps.compilation_context
     args = ctx.actions.args()
     args.add_all(_FLAGS)
-    args.add_all(_gencode(ctx.var.get("cuda_archs", _ARCHS)))
+    archs = ctx.var.get("cuda_archs", _ARCHS)
+    args.add_all(_gencode(archs))
+    if "sm_90a" in archs:
+        args.add("-DRILL_SM_90A")
     args.add("-ccbin", toolchain.compiler_executable)
     args.add_all(context.defines, format_each = "-D%s")
     args.add_all(["-I.", "-I" + ctx.bin_dir.path])

@@ -4,6 +4,7 @@
  * writes, 48 or 96 kB at D = 128. A block of a sweep takes all of V where there are enough heads
  * for the GPU's multiprocessors, else half or a quarter of it. */
 #include "ops/cuda/recurrence/chunk.cuh"
+#include "ops/cuda/wgmma.cuh"
 
 /* Cards whose blocks have 99 kB of shared memory: too little for D = 128. */
 static bool has_little_shared(const rill_cuda_card *card) {
@@ -58,6 +59,7 @@ static bool lay_out(const rill_call *call, const rill_array *states, rilli_recur
   p->slice = (int)D;
   while (p->slice > 32 && heads * (D / p->slice) < processors / 2 + 1) p->slice /= 2;
   p->stages = 2;
+  p->hopper = RILLI_BUILT_FOR_HOPPER && card->major == 9;
   return true;
 }
 
@@ -123,5 +125,5 @@ extern "C" bool rilli_cuda_recur_chunk_backward(const rill_call *call) {
   p.ds0 = (float *)to[S0], p.dr0 = (float *)to[R0];
   return (prepared || rilli_recur_prepare(env, p)) &&
          (p.fitted ? rilli_recur_reverse_two : rilli_recur_reverse_one)(env, p) &&
-         rilli_recur_gradients(env, p);
+         (p.hopper ? rilli_recur_gradients_hopper : rilli_recur_gradients)(env, p);
 }

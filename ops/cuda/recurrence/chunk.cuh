@@ -12,6 +12,8 @@
  *   forward    prepare (chunks)  ->  sweep (sequences)
  *   backward   prepare (chunks)  ->  reverse sweep (sequences)  ->  gradients (chunks)
  *
+ * Gradients have a kernel for Hopper besides (hopper_gradients.cuh).
+ *
  * prepare: all that depends on keys, queries and gates alone. The sweeps carry S and R, or their
  * gradients, from chunk to chunk, for slices of V that do not meet. gradients: sums over V. */
 #ifndef RILL_OPS_CUDA_RECURRENCE_CHUNK_CUH_
@@ -68,6 +70,7 @@ struct rilli_recur_chunked : rilli_recur_problem<rilli_bf16> {
   float most, inverse;
   bool smooth;
 
+  bool hopper;        /* the card runs sm_90a's kernels, and they were built */
   size_t most_shared; /* bytes of shared memory that a block can have */
   int slice, stages;  /* V columns of a sweep's block; chunks in shared memory at once, 1 or 2 */
 
@@ -123,5 +126,7 @@ bool rilli_recur_sweep_two(rill_env *env, const rilli_recur_chunked &p);
 bool rilli_recur_reverse_one(rill_env *env, const rilli_recur_chunked &p);
 bool rilli_recur_reverse_two(rill_env *env, const rilli_recur_chunked &p);
 bool rilli_recur_gradients(rill_env *env, const rilli_recur_chunked &p);
+/* The same where p.hopper. */
+bool rilli_recur_gradients_hopper(rill_env *env, const rilli_recur_chunked &p);
 
 #endif /* RILL_OPS_CUDA_RECURRENCE_CHUNK_CUH_ */
