@@ -18,6 +18,7 @@ struct Sizes {
   int64_t B, T, H, D;
   std::vector<int64_t> offsets;  // packed sequences, or none
   double gate;                   // log decays are -gate |normal|; gate < 0: mostly closed
+  double long_key = 1;           // length of every 50th key
 };
 
 double bf16(double x) { return rill_bf16_to_f32(rill_bf16_from_f32(static_cast<float>(x))); }
@@ -108,7 +109,8 @@ class Data {
       double *row = y.data() + i * z_.D;
       for (int64_t d = 0; d < z_.D; d++) row[d] = std::fabs(row[d]) * 0.3 + row[d];
       for (int64_t d = 0; d < z_.D; d++) sum += row[d] * row[d];
-      for (int64_t d = 0; d < z_.D; d++) row[d] = bf16(row[d] / std::sqrt(sum));
+      double length = i % 50 == 49 ? z_.long_key : 1;
+      for (int64_t d = 0; d < z_.D; d++) row[d] = bf16(length * row[d] / std::sqrt(sum));
     }
     return y;
   }
@@ -181,6 +183,15 @@ TEST_P(GpuRule, MatchesF64) {
 }
 
 TEST_P(GpuRule, LongSlowDecay) { check(*GetParam(), {1, 700, 2, 128, {}, 0.002}); }
+
+// Long enough for the sweeps to cut the sequence: what decays at once, over some chunks, hardly.
+TEST_P(GpuRule, Segments) {
+  for (double gate : {0.5, 0.03, 0.006}) check(*GetParam(), {1, 2100, 2, 64, {}, gate});
+  check(*GetParam(), {2, 1100, 1, 128, {}, 0.1});
+}
+
+// A write that makes the state larger along its key: what came before counts for longer.
+TEST_P(GpuRule, SegmentsOfLongKeys) { check(*GetParam(), {1, 2100, 2, 64, {}, 0.3, 1.6}); }
 
 TEST_P(GpuRule, ClosedGates) { check(*GetParam(), {1, 200, 2, 64, {}, -1}); }
 

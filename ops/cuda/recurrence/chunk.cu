@@ -25,6 +25,23 @@ static X *take(memory *m, int64_t count) {
   return at;
 }
 
+/* How many segments and slices make enough blocks for the processors, from sizes alone. Segments cost
+ * least, but go back some chunks; slices read keys and queries again. */
+static void cut(rilli_recur_chunked *p, int64_t processors) {
+  enum { LEAST = 8 }; /* chunks of a segment */
+  int64_t heads = p->N * p->H, most = p->per_row / LEAST;
+  p->segments = 1;
+  bool decays = p->g != nullptr || rilli_recur_is_sum(*p);
+  if (!p->token_start && decays && heads > 0) p->segments = processors / heads;
+  if (p->segments > most) p->segments = most;
+  if (p->segments < 1) p->segments = 1;
+  p->length = rilli_ceil_div(p->per_row, p->segments);
+  if (p->length < 1) p->length = 1;
+  p->slice = (int)p->D;
+  while (p->slice > 32 && heads * p->segments * (p->D / p->slice) < processors / 2 + 1)
+    p->slice /= 2;
+}
+
 /* `states` is f32 for the op; the chunked form keeps bf16 in its first half, then the slopes of the
  * clip, and, where there is room, what `prepare` has found: *prepared. */
 static bool lay_out(const rill_call *call, const rill_array *states, rilli_recur_chunked *p,
@@ -34,7 +51,7 @@ static bool lay_out(const rill_call *call, const rill_array *states, rilli_recur
   int64_t items = p->chunks * p->H, parts = p->fitted ? 2 : 1, D = p->D;
   bool own_r = p->delta && p->fitted && !p->tied, reads = p->delta || p->residual;
   int64_t half = parts * D * D, slopes = p->residual ? CHUNK * D : 0;
-  int64_t found = PAIRS * (1 + reads + own_r) + NUMBERS * CHUNK * 2;
+  int64_t found = PAIRS * (1 + reads + own_r) + NUMBERS * CHUNK * 2 + 8;
   memory m = {env, nullptr};
   if (states) {
     p->states = (rilli_bf16 *)states->data;
@@ -43,22 +60,26 @@ static bool lay_out(const rill_call *call, const rill_array *states, rilli_recur
   }
   *prepared = m.rest;
   p->numbers = take<float>(&m, items * NUMBERS * CHUNK);
+  p->growth = take<float>(&m, (items + 3) / 4 * 4);
   p->pairs = take<rilli_bf16>(&m, items * PAIRS);
   if (reads) p->solve_s = take<rilli_bf16>(&m, items * PAIRS);
   if (p->delta && p->fitted) p->solve_r = own_r ? take<rilli_bf16>(&m, items * PAIRS) : p->solve_s;
-  if (!p->numbers || !p->pairs || (reads && !p->solve_s)) return false;
+  if (!p->numbers || !p->growth || !p->pairs || (reads && !p->solve_s)) return false;
   if (p->delta && p->fitted && !p->solve_r) return false;
   bool none = !p->residual || p->clip == RILL_CLIP_NONE;
   p->smooth = p->clip == RILL_CLIP_TANH;
   p->most = none ? INFINITY : (float)p->bound;
   p->inverse = 1 / p->most;
   const rill_cuda_card *card = &rilli_cuda_of(env)->card;
-  int64_t processors = card->multiprocessors, heads = p->N * p->H;
   p->most_shared = (card->major == 8 ? 163 : 227) * 1024;
   if (has_little_shared(card)) p->most_shared = 99 * 1024;
-  p->slice = (int)D;
-  while (p->slice > 32 && heads * (D / p->slice) < processors / 2 + 1) p->slice /= 2;
+  cut(p, card->multiprocessors);
   p->stages = 2;
+  if (p->segments > 1 && rilli_recur_is_sum(*p)) {
+    p->carried =
+        (float *)rill_env_alloc(env, (size_t)(p->N * p->segments * p->H * D * D) * sizeof(float));
+    if (!p->carried) return false;
+  }
   p->hopper = RILLI_BUILT_FOR_HOPPER && card->major == 9;
   return true;
 }

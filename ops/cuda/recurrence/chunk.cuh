@@ -15,7 +15,10 @@
  * Gradients have a kernel for Hopper besides (hopper_gradients.cuh).
  *
  * prepare: all that depends on keys, queries and gates alone. The sweeps carry S and R, or their
- * gradients, from chunk to chunk, for slices of V that do not meet. gradients: sums over V. */
+ * gradients, from chunk to chunk, for slices of V that do not meet. gradients: sums over V.
+ *
+ * Where a call has fewer sequences and heads than the GPU can take, the sweeps cut sequences into
+ * segments that run side by side (chunk_segment.cuh). */
 #ifndef RILL_OPS_CUDA_RECURRENCE_CHUNK_CUH_
 #define RILL_OPS_CUDA_RECURRENCE_CHUNK_CUH_
 
@@ -45,6 +48,7 @@ enum {
 struct rilli_recur_chunked : rilli_recur_problem<rilli_bf16> {
   /* Scratch, of every chunk and head in this order. */
   float *numbers;    /* [NUMBERS, CHUNK] */
+  float *growth;     /* log of a bound on what the chunk multiplies a state's size by */
   rilli_bf16 *pairs; /* [CHUNK, CHUNK] (q_i . k_j) decay_ij, j < i */
   rilli_bf16
       *solve_s; /* [CHUNK, CHUNK] J of S, or N where S is a plain sum that keys read; or NULL */
@@ -73,6 +77,10 @@ struct rilli_recur_chunked : rilli_recur_problem<rilli_bf16> {
   bool hopper;        /* the card runs sm_90a's kernels, and they were built */
   size_t most_shared; /* bytes of shared memory that a block can have */
   int slice, stages;  /* V columns of a sweep's block; chunks in shared memory at once, 1 or 2 */
+
+  int64_t segments, length; /* of a sequence; chunks in one, the last may have fewer */
+  float *carried; /* plain sums: S at the start of each segment, or dS at its end, [N, segments, H, V,
+                     D]; else NULL */
 
   __device__ bool reads() const { return delta || residual; }
   __device__ int parts() const { return fitted ? 2 : 1; }
@@ -119,10 +127,16 @@ static __device__ __forceinline__ void rilli_recur_copy(rilli_bf16 *tile, const 
   }
 }
 
+/* Plain sums of writes, S alone: what a segment adds does not depend on where it starts. */
+static inline bool rilli_recur_is_sum(const rilli_recur_chunked &p) {
+  return !p.delta && !p.residual;
+}
+
 /* The stages; false when a launch failed. _one: rules with S alone, _two: S and R. */
 bool rilli_recur_prepare(rill_env *env, const rilli_recur_chunked &p);
 bool rilli_recur_sweep_one(rill_env *env, const rilli_recur_chunked &p);
 bool rilli_recur_sweep_two(rill_env *env, const rilli_recur_chunked &p);
+bool rilli_recur_carry(rill_env *env, const rilli_recur_chunked &p, bool backward);
 bool rilli_recur_reverse_one(rill_env *env, const rilli_recur_chunked &p);
 bool rilli_recur_reverse_two(rill_env *env, const rilli_recur_chunked &p);
 bool rilli_recur_gradients(rill_env *env, const rilli_recur_chunked &p);

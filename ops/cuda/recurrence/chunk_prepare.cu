@@ -50,6 +50,22 @@ static __device__ void sum_logs(const rilli_recur_chunked &p, int64_t at, int to
   }
 }
 
+/* Lane l of a warp takes tokens l and l + 32; `keys` holds |k|^2. */
+static __device__ void bound_growth(const rilli_recur_chunked &p, const float *numbers,
+                                    const float *keys, float *growth) {
+  int lane = threadIdx.x % 32;
+  float sum = 0;
+  if (p.delta)
+    for (int token = lane; token < CHUNK; token += 32) {
+      float s = fabsf(1 - numbers[WRITE * CHUNK + token] * keys[token]);
+      float r = p.fitted ? fabsf(1 - numbers[FIT * CHUNK + token] * keys[token]) : 0.f;
+      float most = fmaxf(s, r);
+      if (most > 1) sum += logf(most);
+    }
+  for (int step = 16; step > 0; step /= 2) sum += __shfl_xor_sync(~0u, sum, step);
+  if (lane == 0) *growth = numbers[LOG_AFTER * CHUNK + CHUNK - 1] + sum;
+}
+
 /* Numbers that rules differ in. */
 static __device__ void factors(const rilli_recur_chunked &p, int token, float *numbers) {
   auto number = [&](int which) -> float & { return numbers[which * CHUNK + token]; };
@@ -86,6 +102,7 @@ static __global__ void __launch_bounds__(THREADS) prepare(rilli_recur_chunked p)
   rilli_bf16 *k = (rilli_bf16 *)rilli_recur_memory, *q = k + CHUNK * D;
   float *n = (float *)(q + CHUNK * D), *numbers = n + CHUNK * APART;
   float *weights = numbers + NUMBERS * CHUNK; /* [2, CHUNK] */
+  float *keys = weights + 2 * CHUNK;          /* [CHUNK], |k|^2 */
   int64_t item = blockIdx.x, head = item % p.H;
   rilli_recur_span span = rilli_recur_span_of(p, item / p.H);
   int64_t at = span.first * p.H + head;
@@ -126,7 +143,10 @@ static __global__ void __launch_bounds__(THREADS) prepare(rilli_recur_chunked p)
       for (int i = 0; i < 2; i++) {
         float decay =
             column + i < row ? expf(until - numbers[LOG_AFTER * CHUNK + column + i]) : 0.f;
-        if (column + i == row) numbers[OWN * CHUNK + row] = query[j][2 * half + i];
+        if (column + i == row) {
+          numbers[OWN * CHUNK + row] = query[j][2 * half + i];
+          keys[row] = key[j][2 * half + i];
+        }
         x[i] = query[j][2 * half + i] * decay;
         y[i] = key[j][2 * half + i] * decay;
       }
@@ -142,6 +162,7 @@ static __global__ void __launch_bounds__(THREADS) prepare(rilli_recur_chunked p)
         numbers[ALPHA * CHUNK + token] * numbers[(which ? FIT : WRITE) * CHUNK + token];
     if (which == 0) factors(p, token, numbers);
   }
+  if (warp == 3) bound_growth(p, numbers, keys, p.growth + item);
   __syncthreads();
   for (int i = threadIdx.x; i < NUMBERS * CHUNK; i += THREADS)
     p.numbers[item * NUMBERS * CHUNK + i] = numbers[i];
@@ -155,7 +176,7 @@ static __global__ void __launch_bounds__(THREADS) prepare(rilli_recur_chunked p)
 template <int D>
 static bool run(rill_env *env, const rilli_recur_chunked &p) {
   size_t shared = 2 * CHUNK * D * sizeof(rilli_bf16) +
-                  (CHUNK * APART + NUMBERS * CHUNK + 2 * CHUNK) * sizeof(float);
+                  (CHUNK * APART + NUMBERS * CHUNK + 3 * CHUNK) * sizeof(float);
   return rilli_launch(env, prepare<D>, rilli_grid_of(p.chunks * p.H), THREADS, shared, p);
 }
 

@@ -56,6 +56,17 @@ struct rilli_recur_stage {
       rilli_recur_copy<CHUNK>(solve_r, p.solve_r + item * PAIRS, CHUNK, CHUNK, CHUNK);
     rilli_copy_commit();
   }
+  /* What a plain sum takes of a chunk: v and k, or do and q, which then lies where k does. */
+  __device__ __forceinline__ void copy_writes(const rilli_recur_chunked &p, const rilli_bf16 *from,
+                                              const rilli_bf16 *rows, int64_t chunk, int64_t head,
+                                              rilli_recur_span span) const {
+    int64_t at = span.first * p.H + head, item = chunk * p.H + head, apart = p.H * D;
+    rilli_recur_copy<D>(k, rows + at * D, apart, CHUNK, span.tokens);
+    for (int i = threadIdx.x; i < NUMBERS * CHUNK / 4; i += blockDim.x)
+      rilli_copy_async(numbers + 4 * i, p.numbers + item * NUMBERS * CHUNK + 4 * i, true);
+    copy_values(from + at * D, apart, D, span.tokens);
+    rilli_copy_commit();
+  }
   __device__ __forceinline__ void copy_values(const rilli_bf16 *from, int64_t apart, int slice,
                                               int valid) const {
     for (int i = 0; i < slice; i += CHUNK) {

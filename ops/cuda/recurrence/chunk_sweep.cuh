@@ -18,6 +18,7 @@
 #ifndef RILL_OPS_CUDA_RECURRENCE_CHUNK_SWEEP_CUH_
 #define RILL_OPS_CUDA_RECURRENCE_CHUNK_SWEEP_CUH_
 
+#include "ops/cuda/recurrence/chunk_segment.cuh"
 #include "ops/cuda/recurrence/chunk_stage.cuh"
 
 template <int D, bool FITTED>
@@ -107,29 +108,36 @@ struct rilli_recur_sweep_warp {
 template <int D, bool FITTED>
 static __global__ void __launch_bounds__(2 * D) sweep(rilli_recur_chunked p) {
   int slices = D / p.slice, warp = threadIdx.x / 32;
-  int64_t item = blockIdx.x / slices, sequence = item / p.H, head = item % p.H;
+  rilli_recur_segment at = rilli_recur_segment_of(p, blockIdx.x / slices);
+  if (at.empty()) return;
   int block_column = blockIdx.x % slices * p.slice, column = block_column + 16 * warp;
-  int64_t first = p.first_chunk(sequence), end = p.first_chunk(sequence + 1);
-  int64_t row = (item * D + column) * D;
+  int64_t row = ((at.sequence * p.H + at.head) * D + column) * D;
+  if (!p.carried) at.start -= rilli_recur_far(p, at.head, at.first - 1, -1, at.first - at.from);
+  bool whole = at.start == at.from;
   rilli_recur_sweep_warp<D, FITTED> w = {p};
-  rilli_load_state<D>(w.S, p.s0 ? p.s0 + row : nullptr);
+  if (p.carried && !whole) {
+    rilli_load_state<D>(w.S, p.carried + at.place(p) + column * D);
+  } else {
+    rilli_load_state<D>(w.S, p.s0 && whole ? p.s0 + row : nullptr);
+  }
   if (FITTED) rilli_place_state<D>(w.R, rilli_recur_stage<D>::behind(p));
-  if (FITTED) rilli_load_state<D>(w.R, p.r0 ? p.r0 + row : nullptr);
+  if (FITTED) rilli_load_state<D>(w.R, p.r0 && whole ? p.r0 + row : nullptr);
   auto copy = [&](int64_t chunk) {
-    if (chunk >= end) return;
-    rilli_recur_stage<D>(p, (chunk - first) % p.stages)
-        .copy(p, p.v, chunk, head, rilli_recur_span_at(p, sequence, chunk), block_column);
+    if (chunk >= at.end) return;
+    rilli_recur_stage<D>(p, (chunk - at.start) % p.stages)
+        .copy(p, p.v, chunk, at.head, rilli_recur_span_at(p, at.sequence, chunk), block_column);
   };
-  copy(first);
-  for (int64_t chunk = first; chunk < end; chunk++) {
-    rilli_recur_stage<D> c(p, (chunk - first) % p.stages);
-    rilli_recur_span span = rilli_recur_span_at(p, sequence, chunk);
-    int64_t index = chunk * p.H + head;
+  copy(at.start);
+  for (int64_t chunk = at.start; chunk < at.end; chunk++) {
+    rilli_recur_stage<D> c(p, (chunk - at.start) % p.stages);
+    rilli_recur_span span = rilli_recur_span_at(p, at.sequence, chunk);
+    int64_t index = chunk * p.H + at.head;
+    bool kept = chunk >= at.first;
     rilli_copy_wait<0>();
     __syncthreads();
     if (p.stages > 1) copy(chunk + 1);
     rilli_bf16 *slopes = nullptr;
-    if (p.states) {
+    if (p.states && kept) {
       int64_t saved = (index * p.parts() * D + column) * D;
       rilli_store_state<D>(p.states + saved, w.S);
       if (FITTED) rilli_store_state<D>(p.states + saved + D * D, w.R);
@@ -137,19 +145,62 @@ static __global__ void __launch_bounds__(2 * D) sweep(rilli_recur_chunked p) {
     }
     w.pass_s(c, slopes);
     if (FITTED) w.pass_r(c);
-    rilli_store_values(p.o + (span.first * p.H + head) * D + column, p.H * D, span.tokens, w.o);
+    if (kept)
+      rilli_store_values(p.o + (span.first * p.H + at.head) * D + column, p.H * D, span.tokens,
+                         w.o);
     if (p.stages > 1) continue;
     __syncthreads();
     copy(chunk + 1);
   }
+  if (!at.is_last()) return;
   rilli_store_state<D>(p.s + row, w.S);
   if (FITTED) rilli_store_state<D>(p.r + row, w.R);
 }
 
+/* What a segment adds to a state that is a plain sum, at the place where the next one begins. */
+template <int D>
+static __global__ void __launch_bounds__(2 * D) sweep_local(rilli_recur_chunked p) {
+  rilli_recur_segment at = rilli_recur_segment_of(p, blockIdx.x);
+  if (at.empty() || at.is_last()) return;
+  int column = threadIdx.x / 32 * 16;
+  int64_t row = ((at.sequence * p.H + at.head) * D + column) * D;
+  rilli_state<D> S;
+  rilli_load_state<D>(S, p.s0 && at.is_first() ? p.s0 + row : nullptr);
+  for (int64_t chunk = at.first; chunk < at.end; chunk++) {
+    rilli_recur_stage<D> c(p, (chunk - at.first) % p.stages);
+    auto copy = [&](int64_t next) {
+      if (next >= at.end) return;
+      rilli_recur_stage<D>(p, (next - at.first) % p.stages)
+          .copy_writes(p, p.v, p.k, next, at.head, rilli_recur_span_at(p, at.sequence, next));
+    };
+    if (chunk == at.first) copy(chunk);
+    rilli_copy_wait<0>();
+    __syncthreads();
+    copy(chunk + 1);
+    rilli_packed v, late;
+    c.load_values(v);
+    rilli_pack_values(late, [&](int n, int e) {
+      return c.of(TAIL, n, e) * (c.of(WRITE, n, e) * rilli_unpacked(v, n, e));
+    });
+    rilli_fade_state<D>(S, c.whole());
+    rilli_write_state<D>(S, late, c.k);
+  }
+  rilli_store_state<D>(p.carried + at.place(p) + p.H * D * D + column * D, S);
+}
+
 template <int D, bool FITTED>
 static bool rilli_recur_sweep_run(rill_env *env, rilli_recur_chunked p) {
+  if (p.carried) {
+    rilli_recur_chunked all = p;
+    all.slice = D;
+    if (!rilli_launch(env, sweep_local<D>, rilli_grid_of(p.N * p.segments * p.H), 2 * D,
+                      rilli_recur_stage<D>::shared(all), all) ||
+        !rilli_recur_carry(env, p, false))
+      return false;
+  }
   if (rilli_recur_stage<D>::shared(p) > p.most_shared) p.stages = 1;
-  return rilli_launch(env, sweep<D, FITTED>, rilli_grid_of(p.N * p.H * (D / p.slice)), 2 * p.slice,
+  return rilli_launch(env, sweep<D, FITTED>,
+                      rilli_grid_of(p.N * p.segments * p.H * (D / p.slice)), 2 * p.slice,
                       rilli_recur_stage<D>::shared(p), p);
 }
 
