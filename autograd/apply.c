@@ -151,6 +151,7 @@ static bool infer(application *a) {
                           .inputs = a->inputs,
                           .in = a->array,
                           .attr = a->attr,
+                          .env = &a->device->env,
                           .training = a->tracked,
                           .outputs = names_count(a->op->out, RILL_MAX_OUTPUTS)};
   if (a->op->infer(&a->shape)) return true;
@@ -308,6 +309,7 @@ const char *rill_op_kernel_used(const rill_op *op, int inputs, rill_tensor *cons
                          .inputs = inputs,
                          .in = a.array,
                          .attr = attr,
+                         .env = &a.device->env,
                          .outputs = names_count(op->out, RILL_MAX_OUTPUTS)};
   if (!op->infer(&a.shape)) {
     snprintf(why, 256, "%s", a.shape.message);

@@ -25,6 +25,7 @@ typedef struct {
   int inputs;           /* how many were given, absent optional ones included */
   const rill_array *in; /* [inputs]; data may be looked at only for rank -1 = absent */
   const void *attr;     /* the op's attributes, attr_size bytes */
+  const rill_env *env;  /* the machine it will run on */
   bool training; /* will the outputs get a graph? (hidden outputs for backward may be empty if not)
                   */
   int outputs;   /* preset to the number of named outputs; an op may set another */

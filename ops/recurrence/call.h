@@ -42,6 +42,9 @@ typedef struct {
  * `states` of the chunked one is not that of the reference. */
 bool rilli_cuda_recur_reference(const rill_call *call);
 bool rilli_cuda_recur_reference_backward(const rill_call *call);
+/* f32 elements of `states` when the chunked kernels run; 0 where they do not fit. */
+int64_t rilli_cuda_recur_chunk_keeps(const rill_env *env, const rilli_recur_attributes *attr,
+                                     const rill_array *in);
 bool rilli_cuda_recur_chunk_fits(const rill_call *call);
 bool rilli_cuda_recur_chunk(const rill_call *call);
 bool rilli_cuda_recur_chunk_backward(const rill_call *call);

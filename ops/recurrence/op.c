@@ -76,7 +76,14 @@ static bool check_inputs(rill_infer *q) {
          expect(q, OFFSETS, "offsets", attr->packed, RILL_I64, RILL_SHAPE(attr->sequences + 1));
 }
 
-static rill_shape states_shape(const attributes *attr, const rill_array *in) {
+/* States at the chunks' starts; the chunked CUDA kernels keep theirs in an order of their own. */
+static rill_shape states_shape(const rill_infer *q) {
+  const attributes *attr = q->attr;
+  const rill_array *in = q->in;
+#ifdef RILL_WITH_CUDA
+  int64_t own = q->env->stream ? rilli_cuda_recur_chunk_keeps(q->env, attr, in) : 0;
+  if (own > 0) return RILL_SHAPE(own);
+#endif
   return RILL_SHAPE(attr->chunks, in[Q].size[2], is_fitted(&attr->rule) ? 2 : 1, in[V].size[3],
                     in[Q].size[3]);
 }
@@ -89,7 +96,7 @@ static bool forward_infer(rill_infer *q) {
   rill_shape state = RILL_SHAPE(attr->sequences, a[Q].size[2], a[V].size[3], a[Q].size[3]);
   rill_infer_output(q, OUT_O, a[Q].dtype, rill_array_shape(&a[V]));
   rill_infer_output(q, OUT_S, real, state);
-  rill_infer_output(q, OUT_STATES, real, q->training ? states_shape(attr, a) : RILL_SHAPE(0));
+  rill_infer_output(q, OUT_STATES, real, q->training ? states_shape(q) : RILL_SHAPE(0));
   rill_infer_output(q, OUT_R, real, state);
   q->outputs = is_fitted(&attr->rule) ? 4 : 3;
   return true;
@@ -196,7 +203,7 @@ static bool backward_infer(rill_infer *q) {
   const rill_array *a = q->in;
   rill_dtype real = state_dtype(a[Q].dtype);
   rill_shape state = RILL_SHAPE(attr->sequences, a[Q].size[2], a[V].size[3], a[Q].size[3]);
-  if (!expect(q, STATES, "states", true, real, states_shape(attr, a)) ||
+  if (!expect(q, STATES, "states", true, real, states_shape(q)) ||
       !expect(q, DO, "do", true, a[Q].dtype, rill_array_shape(&a[V])))
     return false;
   if (rill_present(&a[DS]) && !expect(q, DS, "ds", true, real, state)) return false;

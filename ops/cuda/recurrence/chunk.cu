@@ -11,6 +11,42 @@ static bool has_little_shared(const rill_cuda_card *card) {
   return card->major > 8 ? card->major >= 12 : card->minor != 0 && card->minor != 7;
 }
 
+/* bf16 elements that the forward keeps of a chunk and head: states, slopes of the clip, and what
+ * `prepare` has found. */
+struct kept {
+  int64_t states, slopes, pairs, own_r;
+  bool reads;
+  kept(const rill_rule *rule, int64_t D) {
+    bool fitted = rule->residual == RILL_RESIDUAL_FITTED, delta = rule->write == RILL_WRITE_DELTA;
+    states = (fitted ? 2 : 1) * D * D;
+    slopes = rule->residual != RILL_RESIDUAL_NONE ? CHUNK * D : 0;
+    reads = delta || rule->residual != RILL_RESIDUAL_NONE;
+    own_r = delta && fitted && rule->gamma != RILL_GAMMA_TIED;
+    pairs = 1 + reads + own_r;
+  }
+  int64_t prepared() const { return pairs * PAIRS + NUMBERS * CHUNK * 2; }
+};
+static int64_t growths(int64_t items) { return (items + 3) / 4 * 4; } /* f32, 16 bytes each time */
+
+extern "C" int64_t rilli_cuda_recur_chunk_keeps(const rill_env *env,
+                                                const rilli_recur_attributes *attr,
+                                                const rill_array *in) {
+  const rill_array *q = &in[Q], *v = &in[V];
+  int64_t D = q->size[3], items = attr->chunks * q->size[2];
+  if (attr->impl == RILL_IMPL_REFERENCE || q->dtype != RILL_BF16) return 0;
+  if (attr->rule.decay == RILL_DECAY_CHANNEL || attr->chunk != CHUNK) return 0;
+  if (D != v->size[3] || (D != 64 && D != 128)) return 0;
+  if (attr->impl != RILL_IMPL_CHUNK && q->size[1] < 16) return 0;
+  const rill_cuda_card *card = &rilli_cuda_of(env)->card;
+  if (card->major < 8 || (D == 128 && has_little_shared(card))) return 0;
+  kept k(&attr->rule, D);
+  return items * (k.states + k.slopes + k.prepared()) / 2 + growths(items);
+}
+extern "C" bool rilli_cuda_recur_chunk_fits(const rill_call *call) {
+  return rilli_cuda_recur_chunk_keeps(call->env, (const rilli_recur_attributes *)call->attr,
+                                      call->in) > 0;
+}
+
 /* Hands out memory of a call: of `rest` if there is one, else scratch. */
 struct memory {
   rill_env *env;
@@ -25,8 +61,24 @@ static X *take(memory *m, int64_t count) {
   return at;
 }
 
-/* How many segments and slices make enough blocks for the processors, from sizes alone. Segments cost
- * least, but go back some chunks; slices read keys and queries again. */
+/* Copies take 16 bytes at once: an operand where it is, or a copy at such a place; NULL when
+ * absent. */
+template <typename X>
+static bool aligned(const rill_call *call, int which, const X **to) {
+  const rill_array *a = &call->in[which];
+  *to = rilli_recur_operand<const X>(a);
+  if (!*to || (uintptr_t)*to % 16 == 0) return true;
+  size_t bytes = (size_t)rill_array_count(a) * sizeof(X);
+  rilli_cuda *dev = rilli_cuda_of(call->env);
+  void *copy = rill_env_alloc(call->env, bytes);
+  *to = (const X *)copy;
+  if (!copy) return false;
+  int error = dev->calls->copy(copy, a->data, bytes, dev->stream);
+  return error == 0 || rilli_cuda_fail(dev, "copying an operand", error);
+}
+
+/* How many segments and slices make enough blocks for the processors, from sizes alone. Segments
+ * cost least, but go back some chunks; slices read keys and queries again. */
 static void cut(rilli_recur_chunked *p, int64_t processors) {
   enum { LEAST = 8 }; /* chunks of a segment */
   int64_t heads = p->N * p->H, most = p->per_row / LEAST;
@@ -42,29 +94,27 @@ static void cut(rilli_recur_chunked *p, int64_t processors) {
     p->slice /= 2;
 }
 
-/* `states` is f32 for the op; the chunked form keeps bf16 in its first half, then the slopes of the
- * clip, and, where there is room, what `prepare` has found: *prepared. */
-static bool lay_out(const rill_call *call, const rill_array *states, rilli_recur_chunked *p,
-                    bool *prepared) {
+/* `states`: what the forward leaves for the backward, or NULL. */
+static bool lay_out(const rill_call *call, const rill_array *states, rilli_recur_chunked *p) {
   if (!rilli_recur_problem_of(call, p)) return false;
+  if (!aligned(call, Q, &p->q) || !aligned(call, K, &p->k) || !aligned(call, V, &p->v) ||
+      !aligned(call, S0, &p->s0) || !aligned(call, R0, &p->r0))
+    return false;
   rill_env *env = call->env;
-  int64_t items = p->chunks * p->H, parts = p->fitted ? 2 : 1, D = p->D;
-  bool own_r = p->delta && p->fitted && !p->tied, reads = p->delta || p->residual;
-  int64_t half = parts * D * D, slopes = p->residual ? CHUNK * D : 0;
-  int64_t found = PAIRS * (1 + reads + own_r) + NUMBERS * CHUNK * 2 + 8;
-  memory m = {env, nullptr};
+  kept k(&((const rilli_recur_attributes *)call->attr)->rule, p->D);
+  int64_t items = p->chunks * p->H, D = p->D;
+  memory m = {env, states ? (char *)states->data : nullptr};
   if (states) {
-    p->states = (rilli_bf16 *)states->data;
-    p->slopes = p->states + items * half;
-    if (slopes + found <= half) m.rest = (char *)(p->slopes + items * slopes);
+    p->states = take<rilli_bf16>(&m, items * k.states);
+    p->slopes = take<rilli_bf16>(&m, items * k.slopes);
   }
-  *prepared = m.rest;
   p->numbers = take<float>(&m, items * NUMBERS * CHUNK);
-  p->growth = take<float>(&m, (items + 3) / 4 * 4);
+  p->growth = take<float>(&m, growths(items));
   p->pairs = take<rilli_bf16>(&m, items * PAIRS);
-  if (reads) p->solve_s = take<rilli_bf16>(&m, items * PAIRS);
-  if (p->delta && p->fitted) p->solve_r = own_r ? take<rilli_bf16>(&m, items * PAIRS) : p->solve_s;
-  if (!p->numbers || !p->growth || !p->pairs || (reads && !p->solve_s)) return false;
+  if (k.reads) p->solve_s = take<rilli_bf16>(&m, items * PAIRS);
+  if (p->delta && p->fitted)
+    p->solve_r = k.own_r ? take<rilli_bf16>(&m, items * PAIRS) : p->solve_s;
+  if (!p->numbers || !p->growth || !p->pairs || (k.reads && !p->solve_s)) return false;
   if (p->delta && p->fitted && !p->solve_r) return false;
   bool none = !p->residual || p->clip == RILL_CLIP_NONE;
   p->smooth = p->clip == RILL_CLIP_TANH;
@@ -84,26 +134,10 @@ static bool lay_out(const rill_call *call, const rill_array *states, rilli_recur
   return true;
 }
 
-extern "C" bool rilli_cuda_recur_chunk_fits(const rill_call *call) {
-  const rilli_recur_attributes *attr = (const rilli_recur_attributes *)call->attr;
-  const rill_array *q = &call->in[Q], *v = &call->in[V];
-  int64_t D = q->size[3];
-  if (attr->impl == RILL_IMPL_REFERENCE || q->dtype != RILL_BF16) return false;
-  if (attr->rule.decay == RILL_DECAY_CHANNEL || attr->chunk != CHUNK) return false;
-  if (D != v->size[3] || (D != 64 && D != 128)) return false;
-  if (attr->impl != RILL_IMPL_CHUNK && q->size[1] < 16) return false;
-  uintptr_t places = 0; /* copies take 16 bytes at once */
-  for (int i = Q; i <= R0; i++)
-    if (i <= V || i >= S0) places |= (uintptr_t)call->in[i].data;
-  if (places % 16 != 0) return false;
-  const rill_cuda_card *card = &rilli_cuda_of(call->env)->card;
-  return card->major >= 8 && (D == 64 || !has_little_shared(card));
-}
-
 extern "C" bool rilli_cuda_recur_chunk(const rill_call *call) {
   rilli_recur_chunked p = {};
-  bool training = rill_array_count(&call->out[OUT_STATES]) > 0, prepared;
-  if (!lay_out(call, training ? &call->out[OUT_STATES] : nullptr, &p, &prepared)) return false;
+  bool training = rill_array_count(&call->out[OUT_STATES]) > 0;
+  if (!lay_out(call, training ? &call->out[OUT_STATES] : nullptr, &p)) return false;
   p.o = (rilli_bf16 *)call->out[OUT_O].data;
   p.s = (float *)call->out[OUT_S].data;
   p.r = p.fitted ? (float *)call->out[OUT_R].data : nullptr;
@@ -111,27 +145,11 @@ extern "C" bool rilli_cuda_recur_chunk(const rill_call *call) {
          (p.fitted ? rilli_recur_sweep_two : rilli_recur_sweep_one)(call->env, p);
 }
 
-/* A backward operand at a multiple of 16 bytes: where it is, or a copy; NULL when absent. */
-template <typename X>
-static bool aligned(const rill_call *call, int which, const X **to) {
-  const rill_array *a = &call->in[which];
-  *to = rilli_recur_operand<const X>(a);
-  if (!*to || (uintptr_t)*to % 16 == 0) return true;
-  size_t bytes = (size_t)rill_array_count(a) * sizeof(X);
-  rilli_cuda *dev = rilli_cuda_of(call->env);
-  void *copy = rill_env_alloc(call->env, bytes);
-  *to = (const X *)copy;
-  if (!copy) return false;
-  int error = dev->calls->copy(copy, a->data, bytes, dev->stream);
-  return error == 0 || rilli_cuda_fail(dev, "copying a gradient", error);
-}
-
 extern "C" bool rilli_cuda_recur_chunk_backward(const rill_call *call) {
   const rill_array *in = call->in;
   rill_env *env = call->env;
   rilli_recur_chunked p = {};
-  bool prepared;
-  if (!lay_out(call, &in[STATES], &p, &prepared)) return false;
+  if (!lay_out(call, &in[STATES], &p)) return false;
   int64_t states = p.chunks * p.H * (p.fitted ? 2 : 1);
   p.dstates = (rilli_bf16 *)rill_env_alloc(env, (size_t)(states * p.V * p.D) * sizeof(rilli_bf16));
   p.dwrites =
@@ -144,7 +162,6 @@ extern "C" bool rilli_cuda_recur_chunk_backward(const rill_call *call) {
   p.dq = (rilli_bf16 *)to[Q], p.dk = (rilli_bf16 *)to[K], p.dv = (rilli_bf16 *)to[V];
   p.dg = (float *)to[G], p.dbeta = (float *)to[BETA], p.dgamma = (float *)to[GAMMA];
   p.ds0 = (float *)to[S0], p.dr0 = (float *)to[R0];
-  return (prepared || rilli_recur_prepare(env, p)) &&
-         (p.fitted ? rilli_recur_reverse_two : rilli_recur_reverse_one)(env, p) &&
+  return (p.fitted ? rilli_recur_reverse_two : rilli_recur_reverse_one)(env, p) &&
          (p.hopper ? rilli_recur_gradients_hopper : rilli_recur_gradients)(env, p);
 }

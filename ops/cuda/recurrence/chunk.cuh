@@ -10,7 +10,7 @@
  * same with gamma and the clipped residual in place of beta and v.
  *
  *   forward    prepare (chunks)  ->  sweep (sequences)
- *   backward   prepare (chunks)  ->  reverse sweep (sequences)  ->  gradients (chunks)
+ *   backward   reverse sweep (sequences)  ->  gradients (chunks)
  *
  * Gradients have a kernel for Hopper besides (hopper_gradients.cuh).
  *
@@ -46,7 +46,7 @@ enum {
 };
 
 struct rilli_recur_chunked : rilli_recur_problem<rilli_bf16> {
-  /* Scratch, of every chunk and head in this order. */
+  /* Of every chunk and head in this order; scratch, or kept for the backward. */
   float *numbers;    /* [NUMBERS, CHUNK] */
   float *growth;     /* log of a bound on what the chunk multiplies a state's size by */
   rilli_bf16 *pairs; /* [CHUNK, CHUNK] (q_i . k_j) decay_ij, j < i */
@@ -79,8 +79,8 @@ struct rilli_recur_chunked : rilli_recur_problem<rilli_bf16> {
   int slice, stages;  /* V columns of a sweep's block; chunks in shared memory at once, 1 or 2 */
 
   int64_t segments, length; /* of a sequence; chunks in one, the last may have fewer */
-  float *carried; /* plain sums: S at the start of each segment, or dS at its end, [N, segments, H, V,
-                     D]; else NULL */
+  float *carried; /* plain sums: S at the start of each segment, or dS at its end, [N, segments, H,
+                     V, D]; else NULL */
 
   __device__ bool reads() const { return delta || residual; }
   __device__ int parts() const { return fitted ? 2 : 1; }

@@ -1,6 +1,6 @@
-/* States between segments (chunk_segment.cuh): where each segment left, at the next one's place, what
- * it adds, this leaves the state itself, segment after segment:
- *     carried[n] += exp(sum of g over segment n - 1) carried[n - 1]        backward from the other end
+/* States between segments (chunk_segment.cuh): where each segment left, at the next one's place,
+ * what it adds, this leaves the state itself, segment after segment: carried[n] += exp(sum of g
+ * over segment n - 1) carried[n - 1]        backward from the other end
  *
  * Grid: 256 threads, each 4 elements of a state of a sequence and head. f32. No shared memory, no
  * barrier. Bytes: a state read and written for each segment. */
@@ -14,7 +14,8 @@ static __global__ void __launch_bounds__(256) carry(rilli_recur_chunked p, bool 
   int64_t last = (p.first_chunk(sequence + 1) - p.first_chunk(sequence) - 1) / p.length;
   for (int64_t n = 1; n <= last; n++) {
     int64_t number = backward ? last - n : n, passed = backward ? number + 1 : number - 1;
-    rilli_recur_segment at = rilli_recur_segment_of(p, (sequence * p.segments + passed) * p.H + head);
+    rilli_recur_segment at =
+        rilli_recur_segment_of(p, (sequence * p.segments + passed) * p.H + head);
     float g = 0;
     for (int64_t chunk = at.first; chunk < at.end; chunk++) g += p.growth[chunk * p.H + head];
     float decay = n == 1 ? 0.f : expf(g);

@@ -142,7 +142,7 @@ static __global__ void __launch_bounds__(THREADS) prepare(rilli_recur_chunked p)
       float x[2], y[2], until = numbers[LOG_BEFORE * CHUNK + row];
       for (int i = 0; i < 2; i++) {
         float decay =
-            column + i < row ? expf(until - numbers[LOG_AFTER * CHUNK + column + i]) : 0.f;
+            column + i < row ? __expf(until - numbers[LOG_AFTER * CHUNK + column + i]) : 0.f;
         if (column + i == row) {
           numbers[OWN * CHUNK + row] = query[j][2 * half + i];
           keys[row] = key[j][2 * half + i];

@@ -163,8 +163,8 @@ static __global__ void __launch_bounds__(2 * D) reverse(rilli_recur_chunked p) {
   if (FITTED && p.dr0) rilli_store_state<D>(p.dr0 + row, w.dR);
 }
 
-/* What a segment adds to the gradient of a state that is a plain sum, at the place of the one before
- * it. */
+/* What a segment adds to the gradient of a state that is a plain sum, at the place of the one
+ * before it. */
 template <int D>
 static __global__ void __launch_bounds__(2 * D) reverse_local(rilli_recur_chunked p) {
   rilli_recur_segment at = rilli_recur_segment_of(p, blockIdx.x);

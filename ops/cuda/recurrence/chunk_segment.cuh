@@ -1,18 +1,19 @@
 /* Segments of a sequence, for the sweeps: where a block begins, and with what state.
  *
- *   | segment 0 | segment 1 | segment 2 | ...          forward; backward the same from the other end
- *   s0 ------->
- *         0 --->|---------->                           a sum: each segment's own first, added up, then
- *         0 ---------- ->|---------->                  all again; else: from as far back as counts
+ *   | segment 0 | segment 1 | segment 2 | ...          forward; backward the same from the other
+ * end s0 -------> 0 --->|---------->                           a sum: each segment's own first,
+ * added up, then 0 ---------- ->|---------->                  all again; else: from as far back as
+ * counts
  *
- * A chunk multiplies the state it finds by exp(growth) at most: by its decays, and with the delta rule
- * by max(1, |1 - beta |k|^2|) of each token besides. So a sweep that starts with zero n chunks earlier
- * ends with the same state as one from the sequence's start, but for a part exp(sum of growths) of it.
- * A block goes back until that is less than f32 can tell (or to the start), and keeps nothing of these
- * chunks. Where nothing decays all segments run from the start: not slower than one alone would be.
+ * A chunk multiplies the state it finds by exp(growth) at most: by its decays, and with the delta
+ * rule by max(1, |1 - beta |k|^2|) of each token besides. So a sweep that starts with zero n chunks
+ * earlier ends with the same state as one from the sequence's start, but for a part exp(sum of
+ * growths) of it. A block goes back until that is less than f32 can tell (or to the start), and
+ * keeps nothing of these chunks. Where nothing decays all segments run from the start: not slower
+ * than one alone would be.
  *
- * A state that is a plain sum needs no going back: the sweep runs over every segment from zero (LOCAL),
- * `rilli_recur_carry` adds up, and the sweep runs again. */
+ * A state that is a plain sum needs no going back: the sweep runs over every segment from zero
+ * (LOCAL), `rilli_recur_carry` adds up, and the sweep runs again. */
 #ifndef RILL_OPS_CUDA_RECURRENCE_CHUNK_SEGMENT_CUH_
 #define RILL_OPS_CUDA_RECURRENCE_CHUNK_SEGMENT_CUH_
 
@@ -22,10 +23,10 @@ static constexpr float NEGLIGIBLE = -17; /* e^-17 < 2^-24 */
 
 struct rilli_recur_segment {
   int64_t sequence, number, head;
-  int64_t first, end; /* its chunks */
+  int64_t first, end;  /* its chunks */
   int64_t from, until; /* the sequence's */
-  int64_t start; /* the first chunk of the sweep: `first`, or before it; backward the last: end - 1, or
-                    behind it */
+  int64_t start; /* the first chunk of the sweep: `first`, or before it; backward the last: end - 1,
+                    or behind it */
   __device__ bool empty() const { return first >= end && number > 0; }
   __device__ bool is_first() const { return number == 0; }
   __device__ bool is_last() const { return end >= until; }

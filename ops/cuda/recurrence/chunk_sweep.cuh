@@ -199,9 +199,8 @@ static bool rilli_recur_sweep_run(rill_env *env, rilli_recur_chunked p) {
       return false;
   }
   if (rilli_recur_stage<D>::shared(p) > p.most_shared) p.stages = 1;
-  return rilli_launch(env, sweep<D, FITTED>,
-                      rilli_grid_of(p.N * p.segments * p.H * (D / p.slice)), 2 * p.slice,
-                      rilli_recur_stage<D>::shared(p), p);
+  return rilli_launch(env, sweep<D, FITTED>, rilli_grid_of(p.N * p.segments * p.H * (D / p.slice)),
+                      2 * p.slice, rilli_recur_stage<D>::shared(p), p);
 }
 
 #endif /* RILL_OPS_CUDA_RECURRENCE_CHUNK_SWEEP_CUH_ */

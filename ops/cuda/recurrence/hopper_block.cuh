@@ -141,8 +141,8 @@ struct rilli_hopper_block {
       x[i] = (upper ? x[i + COUNT] : x[i]) + __shfl_xor_sync(~0u, give, 2 * COUNT);
     }
   }
-  /* And the sums over the warp's rows of 16 columns, 8n + 2t and + 1 for i = 2n and 2n + 1. Lanes of
-   * the same columns exchange halves of what they have, so that each ends with two. */
+  /* And the sums over the warp's rows of 16 columns, 8n + 2t and + 1 for i = 2n and 2n + 1. Lanes
+   * of the same columns exchange halves of what they have, so that each ends with two. */
   __device__ __forceinline__ void leave_columns(int slot, float (&x)[16]) const {
     fold<8>(x);
     fold<4>(x);

@@ -1,22 +1,22 @@
 /* chunk_gradients.cuh for Hopper: the same sums over V, by warpgroup products.
  *
- *   z = am (k S_0^T) + J (beta (v - d am k S_0^T)),  e = v - d z         [CHUNK, V], v or r as source
- *   w = beta e,  dz = -(d beta dE + du)
- *   by = do w^T,  dn = dz w^T                                            [CHUNK, CHUNK]
- *   dB = s by decay, with the token's own pair on the diagonal;  dN = dn decay
- *   dk = am (dz S_0) + tail (w dS) + dB^T q + (dN + dN^T) k,  dq = s am (do S_0) + dB k
- * What S and R give to dq, dk and the gates is added at the end, so a group of warpgroups does the
- * same for its state, R's with what S's leaves as r.
+ *   z = am (k S_0^T) + J (beta (v - d am k S_0^T)),  e = v - d z         [CHUNK, V], v or r as
+ * source w = beta e,  dz = -(d beta dE + du) by = do w^T,  dn = dz w^T [CHUNK, CHUNK] dB = s by
+ * decay, with the token's own pair on the diagonal;  dN = dn decay dk = am (dz S_0) + tail (w dS) +
+ * dB^T q + (dN + dN^T) k,  dq = s am (do S_0) + dB k What S and R give to dq, dk and the gates is
+ * added at the end, so a group of warpgroups does the same for its state, R's with what S's leaves
+ * as r.
  *
  * d log alpha_i takes the pairs (l, j) with j < i < l. With rows and columns of the pairs' products
  * summed, that is sum_{m < i} column_m - sum_{m <= i} row_m: two scans of 64 numbers. The sums are
  * f32 of the very same products, so their difference is good to f32's rounding.
  *
  * Grid: a block for a chunk and head, 128 threads for each 64 columns of D and each state
- * (hopper_block.cuh). Shared: 112 kB at D = 128, two blocks on a multiprocessor, 187 kB for S and R,
- * one. Registers: at most 128 a thread. Barriers: 5 of the block, 7 of parts of it. Sums f32, operands
- * of products bf16, r too. Bytes of a token and head at D = 128: 1024 of q, k, v, do, 512 written, 1300
- * (2600) of states, their gradients and scratch. Limits: sm_90a, D = V = 64 or 128. */
+ * (hopper_block.cuh). Shared: 112 kB at D = 128, two blocks on a multiprocessor, 187 kB for S and
+ * R, one. Registers: at most 128 a thread. Barriers: 5 of the block, 7 of parts of it. Sums f32,
+ * operands of products bf16, r too. Bytes of a token and head at D = 128: 1024 of q, k, v, do, 512
+ * written, 1300 (2600) of states, their gradients and scratch. Limits: sm_90a, D = V = 64 or 128.
+ */
 #ifndef RILL_OPS_CUDA_RECURRENCE_HOPPER_GRADIENTS_CUH_
 #define RILL_OPS_CUDA_RECURRENCE_HOPPER_GRADIENTS_CUH_
 
@@ -41,7 +41,8 @@ static __device__ __forceinline__ void rilli_hopper_meet(const rilli_hopper_bloc
   c.leave(slot + c.half, sum);
 }
 
-/* Puts dS in the place of the warpgroup's columns of S_0; returns the thread's share of <dS, S_0>. */
+/* Puts dS in the place of the warpgroup's columns of S_0; returns the thread's share of <dS, S_0>.
+ */
 template <int D>
 static __device__ __forceinline__ float rilli_hopper_replace(rilli_bf16 *tile,
                                                              const rilli_bf16 *from) {
@@ -59,8 +60,7 @@ static __device__ __forceinline__ float rilli_hopper_replace(rilli_bf16 *tile,
       now[j] = *(const uint4 *)(from + (first + ROWS_APART * (i + j)) * D + 8 * piece);
 #pragma unroll
     for (int j = 0; j < BATCH; j++) {
-      uint4 *at =
-          (uint4 *)(tile + rilli_tile_at<64>(first + ROWS_APART * (i + j), 8 * piece));
+      uint4 *at = (uint4 *)(tile + rilli_tile_at<64>(first + ROWS_APART * (i + j), 8 * piece));
       uint4 old = *at;
       *at = now[j];
       sum += (two(old.x, now[j].x) + two(old.y, now[j].y)) +
@@ -89,8 +89,8 @@ static __device__ __forceinline__ void rilli_hopper_add(rilli_square &x, const f
 /* Writes the warpgroup's columns of a gradient [tokens, D]; a lane eight columns at once. */
 template <int D, bool FITTED>
 static __device__ __forceinline__ void rilli_hopper_store(const rilli_hopper_block<D, FITTED> &c,
-                                                          rilli_bf16 *to, int64_t apart,
-                                                          int tokens, const rilli_square &x) {
+                                                          rilli_bf16 *to, int64_t apart, int tokens,
+                                                          const rilli_square &x) {
 #pragma unroll
   for (int upper = 0; upper < 2; upper++) {
     rilli_bf16 *line = to + c.token(upper) * apart + 64 * c.half + c.lane % 4 * 8;
@@ -164,8 +164,8 @@ static __device__ __forceinline__ void rilli_hopper_chunk(const rilli_recur_chun
   block::copy(c.go, p.q + at * D, apart, CHUNK, span.tokens, threadIdx.x, block::THREADS);
   rilli_copy_commit();
   if (reads && c.half == block::HALVES - 1) c.store(c.dz, dn);
-  float through = rilli_hopper_replace<D>(c.state + c.half * D * 64,
-                                          p.dstates + state + 64 * c.half);
+  float through =
+      rilli_hopper_replace<D>(c.state + c.half * D * 64, p.dstates + state + 64 * c.half);
   for (int step = 16; step > 0; step /= 2) through += __shfl_xor_sync(~0u, through, step);
   if (c.lane == 0) c.warps[threadIdx.x / 32] = through;
   rilli_copy_wait<0>();

@@ -1,6 +1,6 @@
-/* The pairs of tokens of hopper_gradients.cuh, [CHUNK, CHUNK]: a warpgroup has those of q and k, and
- * another, where there are two, those of k and k. They leave the gradients of the pairs, and of the
- * products with the pairs themselves the sums by rows and by columns. */
+/* The pairs of tokens of hopper_gradients.cuh, [CHUNK, CHUNK]: a warpgroup has those of q and k,
+ * and another, where there are two, those of k and k. They leave the gradients of the pairs, and of
+ * the products with the pairs themselves the sums by rows and by columns. */
 #ifndef RILL_OPS_CUDA_RECURRENCE_HOPPER_PAIRS_CUH_
 #define RILL_OPS_CUDA_RECURRENCE_HOPPER_PAIRS_CUH_
 
@@ -44,8 +44,8 @@ static __device__ __forceinline__ void rilli_hopper_query_pairs(
       float x[2];
 #pragma unroll
       for (int e = 0; e < 2; e++) {
-        float raw = by[n][2 * upper + e], with = e ? rilli_high(pairs[n][upper])
-                                                   : rilli_low(pairs[n][upper]);
+        float raw = by[n][2 * upper + e],
+              with = e ? rilli_high(pairs[n][upper]) : rilli_low(pairs[n][upper]);
         float decay = __expf(until[upper] - (e ? after.y : after.x));
         rows[upper] += raw * with;
         columns[2 * n + e] += read[upper] * (raw * with);

@@ -1,5 +1,5 @@
-/* The first stage of hopper_gradients.cuh: z, e and r (x and f) as the forward had them, and with the
- * gradients of the writes from the backward sweep
+/* The first stage of hopper_gradients.cuh: z, e and r (x and f) as the forward had them, and with
+ * the gradients of the writes from the backward sweep
  *
  *   w = beta e, dz = -(d beta dE + du)        and of R        w = gamma f, dx = -d gamma dF
  *
