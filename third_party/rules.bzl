@@ -109,6 +109,17 @@ def rill_test(name, srcs, deps, **kwargs):
         **kwargs
     )
 
+def rill_fuzzer(name, srcs, deps, **kwargs):
+    """A libFuzzer program, for --config=fuzz."""
+    native.cc_binary(
+        name = name,
+        srcs = srcs,
+        copts = _CXX + _OPTIMISE + _STRICT,
+        linkopts = ["-fsanitize=fuzzer"],
+        deps = deps + ["//third_party:openmp", "//third_party:sanitizer_options"],
+        **kwargs
+    )
+
 def sources(name = "sources"):
     """Every file of the package, for the tests that read the source."""
     native.filegroup(
