@@ -28,7 +28,7 @@ labels() {  # labels QUERY
   }
 }
 labels 'tests(//...) except attr(tags, "manual", //...)' > "$work/all" || exit 1
-release='//tests:\(dist\|python\)_test'  # about the library as it is installed
+release='//tests:\(cli_docs\|dist\|python\)_test'  # about the library as it is installed
 grep -vx "$release" "$work/all" > "$work/checked"
 
 run_tests() {  # run_tests NAME LABELS-FILE BAZEL-OPTION...
@@ -42,7 +42,7 @@ run_tests() {  # run_tests NAME LABELS-FILE BAZEL-OPTION...
 
 # What is installed is built for itself below; sanitizers do not go with a shared library.
 apart=(-//:rill_dist -//:librill.so)
-if [ -n "$needs" ]; then apart+=(-//tests:dist_test -//tests:python_test); fi
+if [ -n "$needs" ]; then apart+=(-//tests:cli_docs_test -//tests:dist_test -//tests:python_test); fi
 echo "Building everything"
 "$bazel" build --keep_going ${mode[@]+"${mode[@]}"} "$@" -- //... "${apart[@]}" || status=1
 echo "Running the tests"
