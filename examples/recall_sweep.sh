@@ -17,7 +17,7 @@ out=$1 setting=${2:-small}
 case $setting in
   small)
     task=(--task mqar --length 128 --pairs 8)
-    : "${WIDTHS=32 64}" "${RATES=1e-2}" ;;
+    : "${WIDTHS=32 64}" "${RATES=5e-3 1e-2}" ;;
   full)
     task=(--task mqar --train 64:4:5,128:8,256:16,256:32,256:64 --batch 256 --steps 22500 --until 2 --examples 100000
       --test 64:4,64:8,64:16,128:32,256:64,512:128,1024:256 --test-examples 1000 --test-every 700)
