@@ -8,6 +8,10 @@
 #include "nn/config.h"
 #include "nn/json_impl.h"
 
+/* Leaves why in message, RILL_CONFIG_MESSAGE bytes; always false. */
+bool rilli_config_refuse(char *message, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
 /* rill_lm_config_parse without the parsing; training must be given. */
 bool rilli_config_read(json_t *object, rill_lm_config *config, rill_lm_training *training,
                        char *message);

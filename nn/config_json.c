@@ -112,8 +112,7 @@ static bool applies(const field *f, bool softmax) {
 
 /* ---- messages ---- */
 
-static bool refuse(char *message, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static bool refuse(char *message, const char *format, ...) {
+bool rilli_config_refuse(char *message, const char *format, ...) {
   va_list args;
   va_start(args, format);
   vsnprintf(message, RILL_CONFIG_MESSAGE, format, args);
@@ -169,8 +168,8 @@ static bool read_choice(const field *f, const json_t *value, char *at, char *mes
     size_t used = strlen(known);
     snprintf(known + used, sizeof known - used, "%s\"%s\"", i ? ", " : "", f->choices[i]);
   }
-  return refuse(message, "\"%s\" must be one of %s%s%.60s%s", f->key, known, text ? ", not \"" : "",
-                text ? text : "", text ? "\"" : "");
+  return rilli_config_refuse(message, "\"%s\" must be one of %s%s%.60s%s", f->key, known,
+                             text ? ", not \"" : "", text ? text : "", text ? "\"" : "");
 }
 
 static bool read_field(const field *f, const json_t *value, char *object, char *message) {
@@ -182,21 +181,23 @@ static bool read_field(const field *f, const json_t *value, char *object, char *
       return read_choice(f, value, at, message);
     case BOOLEAN: {
       bool flag = json_is_true(value);
-      if (!json_is_boolean(value)) return refuse(message, "\"%s\" must be true or false", f->key);
+      if (!json_is_boolean(value))
+        return rilli_config_refuse(message, "\"%s\" must be true or false", f->key);
       memcpy(at, &flag, sizeof flag);
       return true;
     }
     case INTEGER: {
       int64_t integer = json_integer_value(value);
       if (!json_is_integer(value) || !in_range)
-        return refuse(message, "\"%s\" must be an integer from %.0f to %.0f", f->key, f->low,
-                      f->high);
+        return rilli_config_refuse(message, "\"%s\" must be an integer from %.0f to %.0f", f->key,
+                                   f->low, f->high);
       memcpy(at, &integer, sizeof integer);
       return true;
     }
     case REAL:
       if (!json_is_number(value) || !in_range)
-        return refuse(message, "\"%s\" must be a number from %g to %g", f->key, f->low, f->high);
+        return rilli_config_refuse(message, "\"%s\" must be a number from %g to %g", f->key, f->low,
+                                   f->high);
       memcpy(at, &number, sizeof number);
       return true;
   }
@@ -212,12 +213,14 @@ static const field *find_field(const char *key, const field *fields, int count) 
 static bool read_training(json_t *object, rill_lm_training *training, char *message) {
   const char *key;
   json_t *value;
-  if (!json_is_object(object)) return refuse(message, "\"training\" must be an object");
+  if (!json_is_object(object))
+    return rilli_config_refuse(message, "\"training\" must be an object");
   json_object_foreach(object, key, value) {
     const field *f = find_field(key, TRAINING, TRAINING_FIELDS);
     if (!f)
-      return refuse(message, "unknown key \"%.60s\" in \"training\"; the nearest is \"%s\"", key,
-                    nearest_key(key, TRAINING, TRAINING_FIELDS, TRAINING[0].key));
+      return rilli_config_refuse(message,
+                                 "unknown key \"%.60s\" in \"training\"; the nearest is \"%s\"",
+                                 key, nearest_key(key, TRAINING, TRAINING_FIELDS, TRAINING[0].key));
     if (!read_field(f, value, (char *)training, message)) return false;
   }
   return true;
@@ -226,18 +229,19 @@ static bool read_training(json_t *object, rill_lm_training *training, char *mess
 static bool read_model_name(const json_t *object, rill_lm_config *config, char *message) {
   const json_t *value = json_object_get(object, "model");
   const char *name = json_string_value(value);
-  if (!value) return refuse(message, "the key \"model\" is missing");
-  if (!name) return refuse(message, "\"model\" must be a string");
+  if (!value) return rilli_config_refuse(message, "the key \"model\" is missing");
+  if (!name) return rilli_config_refuse(message, "\"model\" must be a string");
   if (rill_lm_preset(name, config)) return true;
-  return refuse(message, "there is no model \"%.60s\"; the nearest is \"%s\"", name,
-                nearest_of(name, rill_lm_presets));
+  return rilli_config_refuse(message, "there is no model \"%.60s\"; the nearest is \"%s\"", name,
+                             nearest_of(name, rill_lm_presets));
 }
 
 bool rilli_config_read(json_t *object, rill_lm_config *config, rill_lm_training *training,
                        char *message) {
   const char *key;
   json_t *value;
-  if (!json_is_object(object)) return refuse(message, "a configuration must be a JSON object");
+  if (!json_is_object(object))
+    return rilli_config_refuse(message, "a configuration must be a JSON object");
   if (!read_model_name(object, config, message)) return false;
   bool softmax = config->parts.rule.name == NULL;
   json_object_foreach(object, key, value) {
@@ -248,17 +252,17 @@ bool rilli_config_read(json_t *object, rill_lm_config *config, rill_lm_training 
     }
     const field *f = find_field(key, MODEL, MODEL_FIELDS);
     if (!f)
-      return refuse(message, "unknown key \"%.60s\"; the nearest is \"%s\"", key,
-                    nearest_key(key, MODEL, MODEL_FIELDS, "model"));
+      return rilli_config_refuse(message, "unknown key \"%.60s\"; the nearest is \"%s\"", key,
+                                 nearest_key(key, MODEL, MODEL_FIELDS, "model"));
     if (!applies(f, softmax))
-      return refuse(message, "\"%s\" does not apply to %s (model \"%s\")", key,
-                    softmax ? "softmax attention" : "recurrent models", config->model);
+      return rilli_config_refuse(message, "\"%s\" does not apply to %s (model \"%s\")", key,
+                                 softmax ? "softmax attention" : "recurrent models", config->model);
     if (!read_field(f, value, (char *)config, message)) return false;
   }
   bool is_paper = strncmp(config->model, PAPER, sizeof PAPER - 1) == 0;
   for (int i = 0; i < REQUIRED && !is_paper; i++)
     if (!json_object_get(object, MODEL[i].key))
-      return refuse(message, "the key \"%s\" is missing", MODEL[i].key);
+      return rilli_config_refuse(message, "the key \"%s\" is missing", MODEL[i].key);
   rill_lm_config copy = *config;
   return rill_lm_resolve(&copy, message);
 }
@@ -269,7 +273,7 @@ bool rill_lm_config_parse(const char *text, size_t length, rill_lm_config *confi
   rill_lm_config read = {0};
   rill_lm_training numbers = {0};
   json_t *object = json_loadb(text, length, JSON_REJECT_DUPLICATES, &error);
-  if (!object) return refuse(message, "line %d: %s", error.line, error.text);
+  if (!object) return rilli_config_refuse(message, "line %d: %s", error.line, error.text);
   bool done = rilli_config_read(object, &read, &numbers, message);
   json_decref(object);
   if (!done) return false;

@@ -5,7 +5,6 @@
  * does not have is found by comparison and not by a list that could be incomplete. */
 #include <inttypes.h>
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -23,15 +22,6 @@ enum {
   MAMBA2 = RILLI_HF_MAMBA2,
   LARGEST = 1 << 30,
 };
-
-static bool refuse(char *message, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static bool refuse(char *message, const char *format, ...) {
-  va_list args;
-  va_start(args, format);
-  vsnprintf(message, RILL_CONFIG_MESSAGE, format, args);
-  va_end(args);
-  return false;
-}
 
 /* ---- what the keys mean ---- */
 
@@ -55,11 +45,11 @@ static bool head_size(const rilli_hf_keys *k, const char *key, double ratio, int
                       char *message) {
   int64_t all;
   if (!times(k->hidden_size, ratio, &all) || all % k->num_heads != 0)
-    return refuse(message,
-                  "%s %g: hidden_size %" PRId64
-                  " times it is not a multiple of num_heads "
-                  "%" PRId64,
-                  key, ratio, k->hidden_size, k->num_heads);
+    return rilli_config_refuse(message,
+                               "%s %g: hidden_size %" PRId64
+                               " times it is not a multiple of num_heads "
+                               "%" PRId64,
+                               key, ratio, k->hidden_size, k->num_heads);
   *size = all / k->num_heads;
   return true;
 }
@@ -67,8 +57,9 @@ static bool head_size(const rilli_hf_keys *k, const char *key, double ratio, int
 /* Keys and values have their own sizes, and a head of keys each its head of values. */
 static bool head_sizes(const rilli_hf_keys *k, rill_lm_config *c, char *message) {
   if (k->num_kv_heads && k->num_kv_heads != k->num_heads)
-    return refuse(message, "num_kv_heads must be null or num_heads (%" PRId64 "), not %" PRId64,
-                  k->num_heads, k->num_kv_heads);
+    return rilli_config_refuse(message,
+                               "num_kv_heads must be null or num_heads (%" PRId64 "), not %" PRId64,
+                               k->num_heads, k->num_kv_heads);
   c->heads = k->num_heads;
   return head_size(k, "expand_k", k->expand_k, &c->key_size, message) &&
          head_size(k, "expand_v", k->expand_v, &c->value_size, message);
@@ -84,8 +75,8 @@ static bool read_gdn(const rilli_hf_keys *k, rill_lm_config *c, char *message) {
   c->parts.groups = k->num_heads;
   c->key_size = k->head_dim;
   if (!times(k->head_dim, k->expand_v, &c->value_size))
-    return refuse(message, "expand_v %g times head_dim %" PRId64 " is no size", k->expand_v,
-                  k->head_dim);
+    return rilli_config_refuse(message, "expand_v %g times head_dim %" PRId64 " is no size",
+                               k->expand_v, k->head_dim);
   convolve(k, c);
   c->parts.value_silu = !k->use_short_conv;
   c->parts.gate = k->use_gate;
@@ -104,7 +95,7 @@ static void write_gdn(const rill_lm_config *c, rilli_hf_keys *k) {
 
 static bool read_deltanet(const rilli_hf_keys *k, rill_lm_config *c, char *message) {
   if (k->allow_neg_eigval && !k->use_beta)
-    return refuse(message, "allow_neg_eigval true needs use_beta true");
+    return rilli_config_refuse(message, "allow_neg_eigval true needs use_beta true");
   convolve(k, c);
   c->parts.feature = (rill_feature)k->feature;
   c->parts.value_silu = !(k->use_short_conv && c->parts.feature == RILL_FEATURE_SILU);
@@ -131,7 +122,8 @@ static void write_deltanet(const rill_lm_config *c, rilli_hf_keys *k) {
 
 static bool read_gated(const rilli_hf_keys *k, rill_lm_config *c, char *message) {
   if (k->feature && k->use_short_conv)
-    return refuse(message, "feature_map \"swish\" with use_short_conv true would apply it twice");
+    return rilli_config_refuse(
+        message, "feature_map \"swish\" with use_short_conv true would apply it twice");
   convolve(k, c);
   c->parts.feature = k->feature || k->use_short_conv ? RILL_FEATURE_SILU : RILL_FEATURE_NONE;
   c->parts.norm = RILL_OUTPUT_NORM_RMS;
@@ -170,11 +162,11 @@ static void write_transformer(const rill_lm_config *c, rilli_hf_keys *k) {
 static bool read_mamba2(const rilli_hf_keys *k, rill_lm_config *c, char *message) {
   int64_t inner;
   if (!times(k->hidden_size, k->expand, &inner) || inner % k->head_dim != 0)
-    return refuse(message,
-                  "expand %g: hidden_size %" PRId64
-                  " times it is not a multiple of "
-                  "head_dim %" PRId64,
-                  k->expand, k->hidden_size, k->head_dim);
+    return rilli_config_refuse(message,
+                               "expand %g: hidden_size %" PRId64
+                               " times it is not a multiple of "
+                               "head_dim %" PRId64,
+                               k->expand, k->hidden_size, k->head_dim);
   c->mlp = false;
   c->heads = inner / k->head_dim;
   c->key_size = k->state_size;
@@ -256,11 +248,14 @@ static bool read_root(json_t *root, rill_lm_config *config, int *bit, char *mess
   if (json_is_object(root) && !type && json_object_get(root, "model"))
     return rilli_config_read(root, config, &training, message);
   if (!name)
-    return refuse(message, "neither \"model\" nor \"model_type\" says which model this is");
+    return rilli_config_refuse(message,
+                               "neither \"model\" nor \"model_type\" says which model this is");
   if (strcmp(name, "rill") == 0) {
     *bit = RILLI_HF_RILL;
     json_t *own = json_object_get(root, "rill");
-    if (!own) return refuse(message, "model_type is \"rill\", but the object \"rill\" is missing");
+    if (!own)
+      return rilli_config_refuse(message,
+                                 "model_type is \"rill\", but the object \"rill\" is missing");
     return rilli_config_read(own, config, &training, message);
   }
   char known[160] = "\"rill\"";
@@ -273,7 +268,7 @@ static bool read_root(json_t *root, rill_lm_config *config, int *bit, char *mess
     size_t used = strlen(known);
     snprintf(known + used, sizeof known - used, ", \"%s\"", MODELS[i].type);
   }
-  return refuse(message, "model_type \"%.60s\" is none of %s", name, known);
+  return rilli_config_refuse(message, "model_type \"%.60s\" is none of %s", name, known);
 }
 
 bool rilli_hf_parse(const char *text, size_t length, rill_lm_config *config, int *bit,
@@ -292,7 +287,7 @@ bool rill_hf_config_parse(const char *text, size_t length, rill_lm_config *confi
   int bit = 0;
   rill_lm_config read;
   if (!rilli_hf_parse(text, length, &read, &bit, message)) return false;
-  if (bit == 0) return refuse(message, "there is no \"model_type\"");
+  if (bit == 0) return rilli_config_refuse(message, "there is no \"model_type\"");
   *config = read;
   return true;
 }
@@ -323,19 +318,20 @@ static const model *same_model(const rill_lm_config *config, rilli_hf_keys *k, c
   const model *m = find_model(config);
   rill_lm_config c = essential(config), back;
   if (!m) {
-    refuse(message, "flash-linear-attention has no model for \"%s\"", config->model);
+    rilli_config_refuse(message, "flash-linear-attention has no model for \"%s\"", config->model);
     return NULL;
   }
   to_keys(m, &c, k);
   if (!to_config(m, k, &back, why)) {
-    refuse(message, "flash-linear-attention's %s cannot be this: %.300s", m->type, why);
+    rilli_config_refuse(message, "flash-linear-attention's %s cannot be this: %.300s", m->type,
+                        why);
     return NULL;
   }
   back = essential(&back);
   const char *key = rilli_config_differs(&c, &back, mine, theirs, sizeof mine);
   if (!key) return m;
-  refuse(message, "flash-linear-attention's %s has \"%s\": %s where this model has %s", m->type,
-         key, theirs, mine);
+  rilli_config_refuse(message, "flash-linear-attention's %s has \"%s\": %s where this model has %s",
+                      m->type, key, theirs, mine);
   return NULL;
 }
 
@@ -379,7 +375,7 @@ char *rill_hf_config_print(rill_context *ctx, const rill_lm_config *config, rill
       w = (rilli_writer){.room = w.used + 1};
       w.text = rill_alloc(ctx, w.room);
       if (!w.text) {
-        refuse(message, "out of memory");
+        rilli_config_refuse(message, "out of memory");
         return NULL;
       }
     }

@@ -1,7 +1,6 @@
 /* The keys of fla's configurations: one table that reading, checking and writing walk. */
 #include <float.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -131,15 +130,6 @@ static const row ROWS[] = {
 };
 enum { ROW_COUNT = sizeof ROWS / sizeof ROWS[0] };
 
-static bool refuse(char *message, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static bool refuse(char *message, const char *format, ...) {
-  va_list args;
-  va_start(args, format);
-  vsnprintf(message, RILL_CONFIG_MESSAGE, format, args);
-  va_end(args);
-  return false;
-}
-
 /* ---- reading ---- */
 
 /* jansson knows no Infinity, which Python writes; 1e308 of the same length takes its place. */
@@ -197,7 +187,8 @@ static bool read_choice(const row *r, const json_t *value, int *index, char *mes
     size_t used = strlen(known);
     snprintf(known + used, sizeof known - used, "%s%s", used && *choice ? " or " : "", choice);
   }
-  return refuse(message, "\"%s\" must be %s, not %s", r->key, known, show(value, text));
+  return rilli_config_refuse(message, "\"%s\" must be %s, not %s", r->key, known,
+                             show(value, text));
 }
 
 static bool read_row(const row *r, const json_t *value, char *object, char *message) {
@@ -216,19 +207,20 @@ static bool read_row(const row *r, const json_t *value, char *object, char *mess
     case BOOLEAN:
       memcpy(at, &flag, sizeof flag);
       return json_is_boolean(value) ||
-             refuse(message, "\"%s\" must be true or false, not %s", r->key, show(value, text));
+             rilli_config_refuse(message, "\"%s\" must be true or false, not %s", r->key,
+                                 show(value, text));
     case INTEGER:
     case OPTIONAL:
       memcpy(at, &integer, sizeof integer);
       if (json_is_integer(value) && in_range) return true;
       if (json_is_null(value) && r->kind == OPTIONAL) return true;
-      return refuse(message, "\"%s\" must be an integer from %.0f to %.0f, not %s", r->key, r->low,
-                    r->high, show(value, text));
+      return rilli_config_refuse(message, "\"%s\" must be an integer from %.0f to %.0f, not %s",
+                                 r->key, r->low, r->high, show(value, text));
     case REAL:
       memcpy(at, &number, sizeof number);
       return (json_is_number(value) && in_range) ||
-             refuse(message, "\"%s\" must be a number from %g to %g, not %s", r->key, r->low,
-                    r->high, show(value, text));
+             rilli_config_refuse(message, "\"%s\" must be a number from %g to %g, not %s", r->key,
+                                 r->low, r->high, show(value, text));
   }
   return false;
 }
@@ -237,7 +229,7 @@ json_t *rilli_hf_load(const char *text, size_t length, char *message) {
   json_error_t error;
   stream s = {.text = text, .length = length};
   json_t *root = json_load_callback(feed, &s, JSON_REJECT_DUPLICATES, &error);
-  if (!root) refuse(message, "line %d: %s", error.line, error.text);
+  if (!root) rilli_config_refuse(message, "line %d: %s", error.line, error.text);
   return root;
 }
 
@@ -247,7 +239,8 @@ bool rilli_hf_read_keys(const json_t *root, int model, rilli_hf_keys *k, char *m
     const row *r = &ROWS[i];
     json_t *value = json_object_get(root, r->key);
     if (!(r->models & model) || (!value && r->kind == FIXED)) continue;
-    if (!value && !r->fallback) return refuse(message, "the key \"%s\" is missing", r->key);
+    if (!value && !r->fallback)
+      return rilli_config_refuse(message, "the key \"%s\" is missing", r->key);
     json_t *other = value ? NULL : json_loads(r->fallback, JSON_DECODE_ANY, NULL);
     bool done = read_row(r, value ? value : other, (char *)k, message);
     json_decref(other);
