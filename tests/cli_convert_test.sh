@@ -1,16 +1,6 @@
 #!/bin/bash
 # convert: a run goes out under Hugging Face's names, is evaluated there, and comes back to the same bits.
-set -u
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failed=0
-fail() { echo "FAILED: $*"; failed=1; }
-expect() {  # expect MESSAGE COMMAND...: the command must fail and say so
-  local message=$1
-  shift
-  "$@" > "$work/log" 2>&1 && fail "succeeded: $*"
-  grep -qF -- "$message" "$work/log" || fail "$*: said $(cat "$work/log"), not: $message"
-}
+. tests/cli_util.sh
 
 for i in $(seq 1 500); do echo "Line $i: the quick brown fox number $((i * 7919 % 1000)) jumps over the lazy dog."; done > "$work/text"
 bits() { examples/evaluate --model "$1" --data "$work/text" --bytes 2048 --json | sed 's/.*\("bits_per_byte": *[0-9.]*\).*/\1/'; }

@@ -1,16 +1,6 @@
 #!/bin/bash
 # Each of the ten models learns, can be evaluated and continues a prompt; bad options and files give messages.
-set -u
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failed=0
-fail() { echo "FAILED: $*"; failed=1; }
-expect() {  # expect MESSAGE COMMAND...: the command must fail and say so
-  local message=$1
-  shift
-  "$@" > "$work/log" 2>&1 && fail "succeeded: $*"
-  grep -qF -- "$message" "$work/log" || fail "$*: said $(cat "$work/log"), not: $message"
-}
+. tests/cli_util.sh
 
 for i in $(seq 1 3000); do echo "Line $i: the quick brown fox number $((i * 7919 % 1000)) jumps over the lazy dog."; done > "$work/text"
 

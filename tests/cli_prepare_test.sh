@@ -1,16 +1,6 @@
 #!/bin/bash
 # prepare: the same shards for any number of threads, a manifest that sha256sum agrees with, and pretrain takes them.
-set -u
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failed=0
-fail() { echo "FAILED: $*"; failed=1; }
-expect() {  # expect MESSAGE COMMAND...: the command must fail and say so
-  local message=$1
-  shift
-  "$@" > "$work/log" 2>&1 && fail "succeeded: $*"
-  grep -qF -- "$message" "$work/log" || fail "$*: said $(cat "$work/log"), not: $message"
-}
+. tests/cli_util.sh
 
 mkdir "$work/text"
 for d in $(seq 1 40); do

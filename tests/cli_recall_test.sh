@@ -1,17 +1,7 @@
 #!/bin/bash
 # recall: a task is learnt and its model tested again; needles make a grid; results make a page; bad options give
 # messages.
-set -u
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failed=0
-fail() { echo "FAILED: $*"; failed=1; }
-expect() {  # expect MESSAGE COMMAND...: the command must fail and say so
-  local message=$1
-  shift
-  "$@" > "$work/log" 2>&1 && fail "succeeded: $*"
-  grep -qF -- "$message" "$work/log" || fail "$*: said $(cat "$work/log"), not: $message"
-}
+. tests/cli_util.sh
 accuracy() {  # accuracy FILE LINE: that line's accuracy
   sed -n "$2p" "$1" | grep -o '"accuracy": [0-9.e-]*' | cut -d' ' -f2
 }

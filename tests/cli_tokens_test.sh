@@ -1,17 +1,7 @@
 #!/bin/bash
 # Tokens that are no bytes, from end to end: a tokenizer is trained, travels in the checkpoint and is taken up again; shards of
 # llm.c train; what cannot be is said.
-set -u
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failed=0
-fail() { echo "FAILED: $*"; failed=1; }
-expect() {  # expect MESSAGE COMMAND...: the command must fail and say so
-  local message=$1
-  shift
-  "$@" > "$work/log" 2>&1 && fail "succeeded: $*"
-  grep -qF -- "$message" "$work/log" || fail "$*: said $(cat "$work/log"), not: $message"
-}
+. tests/cli_util.sh
 train() {  # train OUT OPTION...
   local out=$1
   shift

@@ -17,8 +17,12 @@
 #include "nn/nn.h"
 #include "ops/ops.h"
 #include "tensor/io.h"
+#include "tests/values_util.h"
 
 namespace {
+
+using rill_test::difference;
+using rill_test::values;
 
 const char *const FOLDERS[] = {"gated_deltanet",
                                "gated_deltanet_variant",
@@ -95,22 +99,6 @@ class Hf : public testing::Test {
 
   rill_context *ctx = nullptr;
 };
-
-std::vector<double> values(rill_tensor *x) {
-  std::vector<double> v(static_cast<size_t>(rill_count(x)));
-  EXPECT_TRUE(rill_read_f64(x, v.data(), static_cast<int64_t>(v.size())));
-  return v;
-}
-
-double difference(const std::vector<double> &a, const std::vector<double> &b) {
-  EXPECT_EQ(a.size(), b.size());
-  double worst = 0;
-  for (size_t i = 0; i < a.size() && i < b.size(); i++) {
-    double d = std::fabs(a[i] - b[i]);
-    if (!(d <= worst)) worst = d;
-  }
-  return worst;
-}
 
 void expect_same_parameters(const rill_lm *a, const rill_lm *b) {
   ASSERT_NE(a, nullptr);

@@ -8,8 +8,12 @@
 #include "nn/nn.h"
 #include "ops/ops.h"
 #include "optim/optim.h"
+#include "tests/values_util.h"
 
 namespace {
+
+using rill_test::difference;
+using rill_test::values;
 
 const char *const KINDS[] = {"transformer", "linear_attention", "retnet", "mamba2", "sgla",
                              "gla",         "deltanet",         "gdn",    "rla",    "rdn"};
@@ -47,22 +51,6 @@ class Model : public testing::TestWithParam<const char *> {
   rill_context *ctx = nullptr;
   rill_module *net = nullptr;
 };
-
-std::vector<double> values(rill_tensor *x) {
-  std::vector<double> v(static_cast<size_t>(rill_count(x)));
-  EXPECT_TRUE(rill_read_f64(x, v.data(), static_cast<int64_t>(v.size())));
-  return v;
-}
-
-double difference(const std::vector<double> &a, const std::vector<double> &b) {
-  EXPECT_EQ(a.size(), b.size());
-  double worst = 0;
-  for (size_t i = 0; i < a.size() && i < b.size(); i++) {
-    double d = std::fabs(a[i] - b[i]);
-    if (!(d <= worst)) worst = d;
-  }
-  return worst;
-}
 
 struct Problem {
   rill_lm *lm;

@@ -10,6 +10,7 @@
 
 #include "ops/ops.h"
 #include "tests/bench/bench.h"
+#include "tests/bench/between.h"
 
 enum { ROWS = 8 * 4096, WIDTH = 2048, HEADS = 16, REPEATS = 10 };
 
@@ -67,29 +68,13 @@ static void forward(void *user) {
   rill_synchronize(j->ctx);
 }
 
-/* The gradient of a leaf is f32; a view in between that keeps it leaves the backward alone. */
-static bool between_infer(rill_infer *q) {
-  return rill_infer_output(q, 0, q->in[0].dtype, rill_array_shape(&q->in[0]));
-}
-static bool between_view(const rill_array *in, const void *attr, rill_array *out) {
-  (void)attr, (void)out;
-  return rill_array_contiguous(in);
-}
-static void between_vjp(rill_vjp *g) { (void)g; }
-static const rill_op between = {.name = "between",
-                                .in = {"x"},
-                                .out = {"y"},
-                                .infer = between_infer,
-                                .view = between_view,
-                                .vjp = between_vjp};
-
 static void both(void *user) {
   job *j = user, now = *j;
   rill_scope *scope = rill_scope_open(j->ctx);
   for (int i = 0; i < REPEATS; i++) {
-    now.x = RILL_APPLY(&between, NULL, j->x);
-    now.y = RILL_APPLY(&between, NULL, j->y);
-    now.heads = RILL_APPLY(&between, NULL, j->heads);
+    now.x = bench_between(j->x);
+    now.y = bench_between(j->y);
+    now.heads = bench_between(j->heads);
     rill_tensor *out = j->op(&now), *grad = rill_reshape(j->grad, rill_shape_of(out));
     rill_backward_from(1, &out, &grad);
   }

@@ -10,26 +10,9 @@
 
 #include "ops/ops.h"
 #include "tests/bench/bench.h"
+#include "tests/bench/between.h"
 
 enum { D = 128, REPEATS = 5 };
-
-/* Stands for the layers before: a view whose gradient goes no further. Without it q, k and v were
- * leaves, and the time that of turning their gradients into f32, too. */
-static bool between_infer(rill_infer *q) {
-  return rill_infer_output(q, 0, q->in[0].dtype, rill_array_shape(&q->in[0]));
-}
-static bool between_view(const rill_array *in, const void *attr, rill_array *out) {
-  (void)attr, (void)out;
-  return rill_array_contiguous(in);
-}
-static void between_vjp(rill_vjp *g) { (void)g; }
-static const rill_op between = {.name = "between",
-                                .in = {"x"},
-                                .out = {"y"},
-                                .infer = between_infer,
-                                .view = between_view,
-                                .vjp = between_vjp};
-static rill_tensor *after_layers(rill_tensor *x) { return RILL_APPLY(&between, NULL, x); }
 
 typedef struct {
   rill_context *ctx;
@@ -49,7 +32,7 @@ static void timed(void *user) {
   job *j = user;
   for (int i = 0; i < REPEATS; i++) {
     rill_scope *scope = j->backward ? rill_scope_open(j->ctx) : rill_scope_open_no_grad(j->ctx);
-    rill_tensor *q = after_layers(j->q), *k = after_layers(j->k), *v = after_layers(j->v);
+    rill_tensor *q = bench_between(j->q), *k = bench_between(j->k), *v = bench_between(j->v);
     rill_recur_out out = rill_recur(j->rule, q, k, v, j->opts);
     if (j->backward) rill_backward_from(1, &out.o, &j->go);
     forget(j);
