@@ -1,8 +1,9 @@
 /* The chunked form on the host's side: when it runs, its scratch memory, and its stages in order.
  *
- * Scratch of a chunk and head: 11 to 27 kB forward; backward also the gradients of states and
- * writes, 48 or 96 kB at D = 128. A block of a sweep takes all of V where there are enough heads
- * for the GPU's multiprocessors, else half or a quarter of it. */
+ * What `prepare` finds of a chunk and head takes 11 to 27 kB: scratch, or kept for the backward with
+ * the states (32 or 64 kB at D = 128) and slopes. The backward's scratch are the gradients of states
+ * and writes, 48 or 96 kB. Where there are fewer heads than multiprocessors, sequences are cut into
+ * segments, and where they cannot be, V into slices. */
 #include "ops/cuda/recurrence/chunk.cuh"
 #include "ops/cuda/wgmma.cuh"
 

@@ -7,7 +7,7 @@
  * with s = alpha, gbar = gamma, or 1 and 1 where o is a plain sum; own terms: (q . k) beta e
  * without a residual, gbar (q . k) gamma f with a fitted one, gbar (q . k) r with a stateless one.
  *
- * Grid: a block for `slice` columns of V of a sequence and head; a warp 16 columns, which never
+ * Grid: a block for `slice` columns of V of a segment and head; a warp 16 columns, which never
  * meet another's: it holds 16 rows of S in f32 registers (D / 2 a thread), of R too
  * (chunk_second.cuh), and its values of the chunk (chunk_values.cuh). Shared: 67 to 75 kB a stage
  * at D = 128 (chunk_stage.cuh), two stages where they fit, and 64 kB for R. Barriers: one a chunk

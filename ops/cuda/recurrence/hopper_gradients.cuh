@@ -12,11 +12,11 @@
  * f32 of the very same products, so their difference is good to f32's rounding.
  *
  * Grid: a block for a chunk and head, 128 threads for each 64 columns of D and each state
- * (hopper_block.cuh). Shared: 112 kB at D = 128, two blocks on a multiprocessor, 187 kB for S and
- * R, one. Registers: at most 128 a thread. Barriers: 5 of the block, 7 of parts of it. Sums f32,
- * operands of products bf16, r too. Bytes of a token and head at D = 128: 1024 of q, k, v, do, 512
- * written, 1300 (2600) of states, their gradients and scratch. Limits: sm_90a, D = V = 64 or 128.
- */
+ * (hopper_block.cuh). Shared: 113 kB at D = 128, two blocks on a multiprocessor, 190 kB for S and R,
+ * one. Registers: at most 128 a thread. Barriers: 4 of the block, 3 of parts of it, 5 for S and R.
+ * Sums f32, operands of products bf16, r too. Bytes of a token and head at D = 128: 1024 of q, k, v,
+ * do, 512 written, 1600 (3000) of states, their gradients and scratch. Limits: sm_90a, D = V = 64 or
+ * 128. */
 #ifndef RILL_OPS_CUDA_RECURRENCE_HOPPER_GRADIENTS_CUH_
 #define RILL_OPS_CUDA_RECURRENCE_HOPPER_GRADIENTS_CUH_
 
